@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.counterfactual.augmenter import iterate_counterfactuals
-from ifcurate.counterfactual.lexicon.tables import load_lexicon
+from ifcurate.counterfactual.lexicon.tables import LEXICON
 from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import Layout
@@ -40,7 +40,7 @@ SENTENCES = (
 
 def make_text(size: int, chance: random.Random) -> tuple[str, str]:
     """About `size` characters, and the name of a person in them."""
-    lexicon = load_lexicon()
+    lexicon = LEXICON
     firsts, lasts = lexicon.first_pool["f"], lexicon.last_pool
     people = [f"{chance.choice(firsts)} {chance.choice(lasts)}" for _ in range(8)]
     parts: list[str] = []
@@ -104,7 +104,6 @@ def _process(code: str, repeat: int) -> tuple[float, float]:
 
 def measure(repeat: int) -> dict[str, Any]:
     """Return all figures."""
-    load_lexicon()
     settings = AugmentSettings()
     wall, cpu = start_up(repeat)
     result: dict[str, Any] = {

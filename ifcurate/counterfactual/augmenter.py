@@ -26,6 +26,7 @@ from .checks import Check, Refusal
 from .edit.substitutes import fill_pools
 from .edit.views import View, view_example
 from .engine import Engineer
+from .lexicon.tables import LEXICON
 from .lexicon.wording import without_end_marks
 from .recognise.names import LexiconRecogniser
 from .recognise.spans import Recogniser, Span
@@ -88,7 +89,7 @@ class Augmenter:
         return {
             "ifcurate_policy": self.engineer.settings.policy,
             "ifcurate_recogniser": self.engineer.recogniser.name,
-            "ifcurate_lexicon": self.engineer.lexicon.sha256[:16],
+            "ifcurate_lexicon": LEXICON.sha256[:16],
             "ifcurate_seed": self.engineer.settings.seed,
         }
 

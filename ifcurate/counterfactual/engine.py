@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .checks import Check, Refusal
@@ -17,7 +17,7 @@ from .edit.edits import apply_edits, place_edits
 from .edit.forms import find_changes, name_forms
 from .edit.substitutes import Pools, Wanted, propose
 from .edit.views import View
-from .lexicon.tables import ARTICLE_COUNTRIES, Lexicon, load_lexicon
+from .lexicon.tables import ARTICLE_COUNTRIES
 from .lexicon.wording import fold
 from .recognise.spans import VALUES, Planner, Recogniser, Span, Substitution
 from .settings import AugmentSettings
@@ -39,7 +39,6 @@ class Engineer:
     recogniser: Recogniser
     settings: AugmentSettings
     pools: Pools
-    lexicon: Lexicon = field(default_factory=load_lexicon)
 
     @cached_property
     def planner(self) -> Planner | None:
@@ -89,13 +88,13 @@ class Engineer:
             kept = _kept_family(entity)
             wanted = replace(wanted, kept=kept, gender=_gender_of(view, span, entity.alone))
         elif span.type == "CITY":
-            group = settle_group(span.groups, texts, span.text, self.lexicon)
+            group = settle_group(span.groups, texts, span.text)
             span = replace(span, groups=(group,))
         elif span.type == "COUNTRY":
             _check_country_names(entity)
             wanted = replace(wanted, article=_has_article(span, texts))
         refusals: list[Refusal] = []
-        for plan in propose(span, texts, self.lexicon, wanted, self.pools):
+        for plan in propose(span, texts, wanted, self.pools):
             try:
                 self._check_free(plan, used)
                 return self._apply(view, plan, wanted.gender, grounding)
@@ -136,12 +135,12 @@ class Engineer:
         self, view: View, plan: Substitution, gender: str, grounding: float
     ) -> Counterfactual:
         """Edit and verify one substitution; raises `Refusal` if a check fails."""
-        changes = [c for c in find_changes(view, plan, self.lexicon) if c[3] != c[4]]
+        changes = [c for c in find_changes(view, plan) if c[3] != c[4]]
         if len(changes) > _MOST_MENTIONS:
             raise Refusal(Check.SPANS, f"{len(changes)} mentions, over {_MOST_MENTIONS}")
         edits = tuple(place_edits(changes))
         after = apply_edits(view.texts, edits)
-        verify(Case(view, after, edits, plan, self.lexicon, self.recogniser, gender))
+        verify(Case(view, after, edits, plan, self.recogniser, gender))
         answers = [e for e in edits if e.path == view.response_path]
         longest = max(answers, key=lambda e: (len(e.old), -e.start))
         answer, memory = longest.new, longest.old

@@ -25,7 +25,7 @@ from .edit.forms import find_changes
 from .edit.substitutes import person_forms
 from .edit.views import TextRange, View, view_example
 from .lexicon.kinds import types_by_table
-from .lexicon.tables import Lexicon, load_lexicon
+from .lexicon.tables import LEXICON
 from .lexicon.wording import TITLES, fold, without_end_marks
 from .recognise.labelled import span_of
 from .recognise.names import LexiconRecogniser
@@ -152,8 +152,7 @@ def _case_without_original(view: View, answer: str) -> Case:
     plan = Substitution(Span("", 0, len(answer), "PERSON", answer), answer)
     he, she = follow_pronouns([view.context_text], [answer] if " " in answer else [])
     gender = "m" if he >= _CLEAR and not she else "f" if she >= _CLEAR and not he else ""
-    lexicon = load_lexicon()
-    return Case(view, view.texts, edits, plan, lexicon, LexiconRecogniser(), gender)
+    return Case(view, view.texts, edits, plan, LexiconRecogniser(), gender)
 
 
 def _shared_type(memory: str, answer: str) -> str:
@@ -173,7 +172,7 @@ def _find_undo(view: View, answer: str, memory: str, kind: str) -> list[Change]:
         forms = person_forms(answer, memory) if kind == "PERSON" else forms
     plan = Substitution(Span("", 0, len(answer), "ORG", answer), memory, forms, source="lint")
     with contextlib.suppress(Refusal):
-        return find_changes(view, plan, load_lexicon())
+        return find_changes(view, plan)
     return []
 
 
@@ -191,11 +190,10 @@ def _build_case(
 
     Raises `Refusal` (SPANS, TYPE).
     """
-    lexicon = load_lexicon()
     was, edits = _undo_edits(view, back, original)
-    span = span_of(kind, original, lexicon)
+    span = span_of(kind, original)
     if kind in VALUES:
-        substitute = _normal_form(kind, substitute, lexicon) if span.value else ""
+        substitute = _normal_form(kind, substitute) if span.value else ""
     if not substitute or (kind == "COUNTRY" and not span.code):
         raise Refusal(Check.TYPE, f"{original!r} or the answer is no {kind}")
     kept, gender = (
@@ -204,7 +202,7 @@ def _build_case(
     forms = {e.old: e.new for e in edits}
     plan = Substitution(span, substitute, forms, new_type=new_type, source=source, kept=kept)
     recogniser = LexiconRecogniser(tuple({kind, new_type} & {*TYPES}))
-    return Case(was, view.texts, edits, plan, lexicon, recogniser, gender)
+    return Case(was, view.texts, edits, plan, recogniser, gender)
 
 
 def _read_person(view: View, original: str, substitute: str) -> tuple[frozenset[str], str]:
@@ -240,16 +238,16 @@ def _is_one_name(case: Case) -> bool:
     names: set[frozenset[str]] = set()
     for path, start, end in case.view.context:
         for run in capital_runs(case.before[path][start:end]):
-            parts = _name_words(run, case.lexicon)
+            parts = _name_words(run)
             names |= {parts} if words & parts else set()
     longest = max(names, key=len, default=frozenset())
     return all(name <= longest for name in names)
 
 
-def _name_words(run: Run, lexicon: Lexicon) -> frozenset[str]:
+def _name_words(run: Run) -> frozenset[str]:
     """Return the folded words of a run, without openers and titles."""
     parts = [fold(w[2]) for w in run.words]
-    while run.opens and len(parts) > 1 and parts[0] in lexicon.openers:
+    while run.opens and len(parts) > 1 and parts[0] in LEXICON.openers:
         parts.pop(0)
     while len(parts) > 1 and parts[0] in TITLES:
         parts.pop(0)
@@ -280,12 +278,12 @@ def _type_of(name: str) -> str:
     return next(iter(whole + [k for k in ("COUNTRY", "PERSON", "CITY", "LOC") if k in kinds]), "")
 
 
-def _normal_form(kind: str, text: str, lexicon: Lexicon) -> str:
+def _normal_form(kind: str, text: str) -> str:
     """Return the normal form of a date or an amount, with or without its unit.
 
     "" for other text.
     """
-    value = span_of(kind, text, lexicon).value.split(" ")[0]
+    value = span_of(kind, text).value.split(" ")[0]
     amount = next((f"{n.value:g}" for n in number_mentions(text)), "") if kind in NUMERIC else ""
     return value or amount
 

@@ -26,7 +26,6 @@ from ifcurate.errors import DataError, ModelError
 
 from .checks import Check, Refusal
 from .edit.views import View
-from .lexicon.tables import load_lexicon
 from .recognise.labelled import span_of
 from .recognise.names import LexiconRecogniser
 from .recognise.spans import VALUES, Span, Substitution
@@ -123,7 +122,6 @@ class OpenAIPlanner:
         )
         self._types = tuple(types)
         self._cache = cache or PlanCache()
-        self._lexicon = load_lexicon()
         self._second = LexiconRecogniser(self._types)
         self._lock = threading.Lock()
         self._refused: Counter[str] = Counter()
@@ -257,11 +255,11 @@ class OpenAIPlanner:
         return self._substitution(plan.type, old, new, forms)
 
     def _substitution(self, kind: str, old: str, new: str, forms: dict[str, str]) -> Substitution:
-        span, substitute = span_of(kind, old, self._lexicon), new
+        span, substitute = span_of(kind, old), new
         if kind == "COUNTRY" and not span.code:
             raise Refusal(Check.PLAN, f"{old!r} is not a country")
         if kind in VALUES:
-            value = span_of(kind, new, self._lexicon)
+            value = span_of(kind, new)
             if not (span.value and value.value):
                 raise Refusal(Check.PLAN, f"original and substitute are not one {kind} each")
             substitute = value.value if kind == "DATE" else str(number_of(value).value)

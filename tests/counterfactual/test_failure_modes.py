@@ -239,9 +239,9 @@ def test_a_key_of_the_same_name() -> None:
 def test_a_us_city_stays_in_its_state() -> None:
     row = alpaca("Our office is in Lubbock, Texas, next to a bakery and a bank." + PAD, "Lubbock")
     made = written(row)
-    from ifcurate.counterfactual.lexicon.tables import load_lexicon
+    from ifcurate.counterfactual.lexicon.tables import LEXICON
 
-    assert load_lexicon().groups(made.made.substitute) == ("US-TX",)
+    assert LEXICON.groups(made.made.substitute) == ("US-TX",)
     assert f"{made.made.substitute}, Texas" in made.rows[0]["input"]
 
 

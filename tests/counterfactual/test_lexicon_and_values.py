@@ -9,18 +9,18 @@ import pytest
 
 from ifcurate.counterfactual.edit.forms import name_forms
 from ifcurate.counterfactual.lexicon.kinds import drawn, fictional_names, fictional_type
-from ifcurate.counterfactual.lexicon.tables import load_lexicon
+from ifcurate.counterfactual.lexicon.tables import LEXICON
 from ifcurate.counterfactual.lexicon.wording import fold
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
 from ifcurate.counterfactual.recognise.values import date_mentions, number_mentions
 
 from .making import NAMED
 
-LEXICON = files("ifcurate.counterfactual.lexicon").joinpath("lexicon.txt.gz")
+LEXICON_FILE = files("ifcurate.counterfactual.lexicon").joinpath("lexicon.txt.gz")
 
 
 def test_the_file_is_small_and_says_where_it_comes_from() -> None:
-    data = LEXICON.read_bytes()
+    data = LEXICON_FILE.read_bytes()
     assert len(data) <= 150_000
     head = gzip.decompress(data)[:400].decode("utf-8")
     for source in ("Faker", "CLDR", "GeoNames", "CC BY 4.0"):
@@ -28,7 +28,7 @@ def test_the_file_is_small_and_says_where_it_comes_from() -> None:
 
 
 def test_pools_hold_names_that_are_nothing_else() -> None:
-    lexicon = load_lexicon()
+    lexicon = LEXICON
     for letter, names in lexicon.first_pool.items():
         assert len(names) > (20 if letter == "b" else 200)
         for name in names:
@@ -39,7 +39,7 @@ def test_pools_hold_names_that_are_nothing_else() -> None:
 
 
 def test_made_up_names_are_in_no_list() -> None:
-    lexicon = load_lexicon()
+    lexicon = LEXICON
     for kind in ("first_m", "first_f", "last", "city", "country"):
         names = fictional_names(kind)
         assert len(names) >= 60

@@ -10,7 +10,6 @@ import pytest
 from ifcurate.counterfactual.checks import Refusal
 from ifcurate.counterfactual.edit.edits import Edit, apply_edits, place_edits
 from ifcurate.counterfactual.edit.views import View
-from ifcurate.counterfactual.lexicon.tables import load_lexicon
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
 from ifcurate.counterfactual.recognise.spans import Span, Substitution
 from ifcurate.counterfactual.verify.cases import Case
@@ -51,7 +50,7 @@ def make(
     context, question = ("c", 0, len(before["c"])), ("q", 0, len(before["q"]))
     view = View(before, (context,), (question,), "a", keep, memory)
     plan, after = Substitution(span, new, forms), apply_edits(before, edits)
-    return Case(view, after, edits, plan, load_lexicon(), LexiconRecogniser(), "f")
+    return Case(view, after, edits, plan, LexiconRecogniser(), "f")
 
 
 def failed(case: Case) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.counterfactual.lexicon.tables import ARTICLE_COUNTRIES, Country, load_lexicon
+from ifcurate.counterfactual.lexicon.tables import ARTICLE_COUNTRIES, LEXICON, Country
 from ifcurate.evaluation.answers import normalise_answer
 from ifcurate.pocket.world import REAL_FACTS
 from tools.suites.proverbs import END_WORDS, PROVERBS
@@ -151,7 +151,7 @@ def _is_distinct(city: str, country: Country) -> bool:
 
 def make_capitals(rng: random.Random) -> Iterator[dict[str, Any]]:
     """Yield the capital moved to another city of the same country."""
-    lexicon = load_lexicon()
+    lexicon = LEXICON
     countries = [
         c for c in lexicon.countries.values()
         if c.capital and not set(_words(c.capital)) & set(_words(c.names[0]))

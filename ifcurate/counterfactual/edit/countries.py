@@ -6,30 +6,28 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ..lexicon.kinds import drawn, fictional_names
-from ..lexicon.tables import ARTICLE_COUNTRIES, Country, Lexicon
+from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON, Country
 from ..lexicon.wording import starts_with_vowel
 from ..recognise.spans import Span
 
 
 def fitting_countries(
-    span: Span, lexicon: Lexicon, policy: str, key: str, article: bool, texts: Mapping[str, str]
+    span: Span, policy: str, key: str, article: bool, texts: Mapping[str, str]
 ) -> Iterator[str]:
     """Names (or adjectives, plurals) of countries that fit the span and the text, in order."""
     if policy == "fictional":
         yield from drawn(key, () if article else fictional_names("country"))
         return
-    for country in drawn(key, _fitting(span, lexicon, article, texts)):
+    for country in drawn(key, _fitting(span, article, texts)):
         forms = {"name": country.names[0], "adjective": country.adjective, "plural": country.plural}
         yield forms[span.shape]
 
 
-def _fitting(
-    span: Span, lexicon: Lexicon, article: bool, texts: Mapping[str, str]
-) -> list[Country]:
+def _fitting(span: Span, article: bool, texts: Mapping[str, str]) -> list[Country]:
     """Countries that fit, sorted by code; of the same continent if there are three of them."""
-    old = lexicon.countries[span.code]
+    old = LEXICON.countries[span.code]
     present = _forms_present(span, old, texts)
-    countries = (country for _, country in sorted(lexicon.countries.items()))
+    countries = (country for _, country in sorted(LEXICON.countries.items()))
     usual = [c for c in countries if _is_usual(c, article) and _has_forms(c, old, present)]
     fit = [c for c in usual if _articles_fit(old, c, texts)]
     near = [c for c in fit if c.continent == old.continent]
@@ -77,12 +75,12 @@ def _regular(country: Country) -> bool:
     return country.plural == country.adjective + "s"
 
 
-def country_forms(span: Span, name: str, lexicon: Lexicon, *, made_up: bool) -> dict[str, str]:
+def country_forms(span: Span, name: str, *, made_up: bool) -> dict[str, str]:
     """Old forms of the country with the new ones: name, plural, adjective."""
-    old = lexicon.countries[span.code]
+    old = LEXICON.countries[span.code]
     forms = (span.text if span.shape == "name" else old.names[0], old.plural, old.adjective)
     new_forms = (name, name + "ns", name + "n")
     if not made_up:
-        new = lexicon.countries[lexicon.country(name)[1]]
+        new = LEXICON.countries[LEXICON.country(name)[1]]
         new_forms = (new.names[0], new.plural, new.adjective)
     return {a: b for a, b in zip(forms, new_forms, strict=True) if a and b}

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..checks import Check, Refusal
-from ..lexicon.tables import Lexicon
+from ..lexicon.tables import LEXICON
 from ..lexicon.wording import HONOURS, PARTICLES, fold
 from ..recognise.spans import NUMERIC, VALUES, Substitution
 from ..recognise.values import DateMention, date_mentions, date_of_value, number_mentions, number_of
@@ -63,21 +63,21 @@ def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
     return forms
 
 
-def find_changes(view: View, plan: Substitution, lexicon: Lexicon) -> list[Change]:
+def find_changes(view: View, plan: Substitution) -> list[Change]:
     """Return every occurrence of every old form, with what it becomes.
 
     Raises `Refusal` if an occurrence fits no form.
     """
     texts = {path: text for path, text in view.texts.items() if path not in view.keep}
     if plan.new_type or plan.type not in VALUES:
-        return list(_name_changes(texts, view.folded, plan, lexicon))
+        return list(_name_changes(texts, view.folded, plan))
     return list(
         _number_changes(texts, plan) if plan.type in NUMERIC else _date_changes(texts, plan)
     )
 
 
 def _name_changes(
-    texts: Mapping[str, str], folded: Mapping[str, str], plan: Substitution, lexicon: Lexicon
+    texts: Mapping[str, str], folded: Mapping[str, str], plan: Substitution
 ) -> Iterator[Change]:
     by_case = {form.lower(): form for form in reversed(list(plan.forms))}
     ordered = sorted(plan.forms, key=lambda f: (-len(f), f))
@@ -89,20 +89,18 @@ def _name_changes(
         for match in pattern.finditer(text):
             written = match.group()
             old = by_case.get(written.lower())
-            new = _new_form(written, old, plan, lexicon, small=text.islower())
+            new = _new_form(written, old, plan, small=text.islower())
             if new is not None:
                 yield path, match.start(), match.end(), written, new
 
 
-def _new_form(
-    written: str, old: str | None, plan: Substitution, lexicon: Lexicon, *, small: bool
-) -> str | None:
+def _new_form(written: str, old: str | None, plan: Substitution, *, small: bool) -> str | None:
     """Return the new form in the letter case of the old one; None if it is not a name.
 
     `small` says that the text has no capitals. Raises `Refusal` (AGREEMENT, RESIDUE) if the
     letter case leaves this open.
     """
-    if written.islower() and not small and _is_word(written, plan, lexicon):
+    if written.islower() and not small and _is_word(written, plan):
         raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
     for like in (str, str.upper, str.lower):
         if old is not None and written == like(old):
@@ -112,14 +110,14 @@ def _new_form(
     raise Refusal(Check.AGREEMENT, f"the letter case of {written!r} is mixed")
 
 
-def _is_word(written: str, plan: Substitution, lexicon: Lexicon) -> bool:
+def _is_word(written: str, plan: Substitution) -> bool:
     """Return whether a name in lower case is a word: "dowager" for "Dowager Dou", but
     not "martha".
     """
     if plan.type == "COUNTRY" or " " in written or written in plan.forms:
         return False
-    listed = fold(written) in lexicon.gender or lexicon.is_city(written)
-    return not listed or written in lexicon.wordy or written in lexicon.common
+    listed = fold(written) in LEXICON.gender or LEXICON.is_city(written)
+    return not listed or written in LEXICON.wordy or written in LEXICON.common
 
 
 def _date_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Change]:

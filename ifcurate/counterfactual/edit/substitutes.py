@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from ..checks import Check, Refusal
 from ..lexicon.kinds import drawn, fictional_names, fictional_titles
-from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon
+from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON
 from ..lexicon.wording import HONOURS, PARTICLES, fold, word_sets
 from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span, Substitution
@@ -65,62 +65,60 @@ def _pool_key(span: Span) -> str:
 
 
 def propose(
-    span: Span, texts: Mapping[str, str], lexicon: Lexicon, wanted: Wanted, pools: Pools
+    span: Span, texts: Mapping[str, str], wanted: Wanted, pools: Pools
 ) -> Iterator[Substitution]:
     """Substitutions to try for the entity of a span, at most a dozen, best first.
 
     Raises `Refusal` if the policy has none for this type.
     """
     if wanted.policy == "alias":
-        yield from _aliases(span, lexicon)
+        yield from _aliases(span)
     elif wanted.policy == "type-swap":
-        yield from _swapped(span, lexicon, wanted.key)
+        yield from _swapped(span, wanted.key)
     elif span.type in VALUES:
         yield from shifted_values(span, texts, wanted.key)
     else:
-        tries = _names(span, texts, lexicon, wanted, pools)
+        tries = _names(span, texts, wanted, pools)
         for name in itertools.islice(tries, _TRIES):
             if name.lower() != span.text.lower():
-                yield _substitution(span, name, lexicon, wanted)
+                yield _substitution(span, name, wanted)
 
 
-def _names(
-    span: Span, texts: Mapping[str, str], lexicon: Lexicon, wanted: Wanted, pools: Pools
-) -> Iterator[str]:
+def _names(span: Span, texts: Mapping[str, str], wanted: Wanted, pools: Pools) -> Iterator[str]:
     policy, key = wanted.policy, wanted.key
     if policy == "corpus" and not wanted.kept:
         return drawn(key, pools.get(_pool_key(span), ()))
     if span.type == "PERSON":
-        return _people(span, lexicon, wanted, final_s=_possessive(span, texts))
+        return _people(span, wanted, final_s=_possessive(span, texts))
     if span.type == "CITY":
-        return _cities(span, lexicon, policy, key)
+        return _cities(span, policy, key)
     if span.type == "COUNTRY":
-        return fitting_countries(span, lexicon, policy, key, wanted.article, texts)
-    names = lexicon.classes.get(span.code, ())
+        return fitting_countries(span, policy, key, wanted.article, texts)
+    names = LEXICON.classes.get(span.code, ())
     if names and policy != "fictional":
         return drawn(key, names)
-    return _patterned(span, lexicon, policy, key)
+    return _patterned(span, policy, key)
 
 
-def _substitution(span: Span, name: str, lexicon: Lexicon, wanted: Wanted) -> Substitution:
+def _substitution(span: Span, name: str, wanted: Wanted) -> Substitution:
     forms: dict[str, str] = {span.text: name}
     if span.type == "PERSON":
         forms = person_forms(span.text, name)
         forms = {a: b for a, b in forms.items() if fold(a) not in wanted.kept}
     elif span.type == "COUNTRY":
         made_up = wanted.policy == "fictional"
-        forms = country_forms(span, name, lexicon, made_up=made_up)
+        forms = country_forms(span, name, made_up=made_up)
     elif span.type in PATTERNED - {"WORK"} or span.type == "LOC":
-        old, new = distinctive(span.text, lexicon), distinctive(name, lexicon)
-        if old and new and not _is_ordinary(old, lexicon):
+        old, new = distinctive(span.text), distinctive(name)
+        if old and new and not _is_ordinary(old):
             forms[old] = new
     return Substitution(span, forms[span.text], forms, source=wanted.policy, kept=wanted.kept)
 
 
-def _is_ordinary(part: str, lexicon: Lexicon) -> bool:
+def _is_ordinary(part: str) -> bool:
     """Return whether the part alone may mean something else: a word, a place, a person."""
     key = fold(part)
-    return key in lexicon.common or key in lexicon.wordy or lexicon.is_place(key)
+    return key in LEXICON.common or key in LEXICON.wordy or LEXICON.is_place(key)
 
 
 def person_forms(old: str, new: str) -> dict[str, str]:
@@ -158,9 +156,9 @@ def _by_ending(names: tuple[str, ...], final_s: bool) -> tuple[str, ...]:
     return tuple(n for n in names if n.endswith("s") == final_s) or names
 
 
-def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> Iterator[str]:
+def _people(span: Span, wanted: Wanted, *, final_s: bool) -> Iterator[str]:
     words = span.text.split(" ")
-    firsts, lasts = _name_pools(span, lexicon, wanted)
+    firsts, lasts = _name_pools(span, wanted)
     if len(words) == 1 and span.shape != "family":
         firsts = _by_ending(firsts, final_s)
     else:
@@ -176,19 +174,17 @@ def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> I
             yield _fill(words, picked, last, family, wanted.kept)
 
 
-def _name_pools(
-    span: Span, lexicon: Lexicon, wanted: Wanted
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _name_pools(span: Span, wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """First names of the wanted gender, and family names."""
     made_up, gender = wanted.policy == "fictional", wanted.gender
     if not gender or (made_up and gender == "b"):
         gender = next(drawn(wanted.key + "|gender", "mf"))
     if made_up:
         return fictional_names(f"first_{gender}"), fictional_names("last")
-    if " " not in span.text and _may_be_family(fold(span.text), lexicon):
+    if " " not in span.text and _may_be_family(fold(span.text)):
         names = tuple(n.capitalize() for g in "mf" if gender in {g, "b"} for n in _EITHER[g])
-        return names, lexicon.last_pool
-    return lexicon.first_pool[gender], lexicon.last_pool
+        return names, LEXICON.last_pool
+    return LEXICON.first_pool[gender], LEXICON.last_pool
 
 
 def _dozen(key: str, names: Sequence[str]) -> list[str]:
@@ -196,9 +192,9 @@ def _dozen(key: str, names: Sequence[str]) -> list[str]:
     return list(itertools.islice(itertools.cycle(drawn(key, names)), _TRIES))
 
 
-def _may_be_family(key: str, lexicon: Lexicon) -> bool:
+def _may_be_family(key: str) -> bool:
     """Return whether a single name may be a family name: "Locke", "Conrad", "Lee"."""
-    return key not in lexicon.gender or key in lexicon.surnames or key in lexicon.wordy
+    return key not in LEXICON.gender or key in LEXICON.surnames or key in LEXICON.wordy
 
 
 def _family_place(words: Sequence[str]) -> int:
@@ -252,88 +248,88 @@ def _other_initials(written: str, name: str) -> str:
     return re.sub("[A-Z]", other, written)
 
 
-def _patterned(span: Span, lexicon: Lexicon, policy: str, key: str) -> Iterator[str]:
+def _patterned(span: Span, policy: str, key: str) -> Iterator[str]:
     """Return the name with another distinctive part.
 
     Titles and names of firms are made up whole.
     """
-    part = distinctive(span.text, lexicon)
+    part = distinctive(span.text)
     if span.type == "WORK":
         article = "The " if span.text.startswith("The ") else ""
         return (article + title for title in drawn(key, fictional_titles()))
     if not part or part == span.text:
         return drawn(key, fictional_names("company"))
-    names = lexicon.last_pool if policy != "fictional" else fictional_names("last")
+    names = LEXICON.last_pool if policy != "fictional" else fictional_names("last")
     if span.type in {"EVENT", "LOC"}:
         names = fictional_names("city")
     return (span.text.replace(part, name, 1) for name in drawn(key, names))
 
 
-def _cities(span: Span, lexicon: Lexicon, policy: str, key: str) -> Iterator[str]:
+def _cities(span: Span, policy: str, key: str) -> Iterator[str]:
     names: Sequence[str] = fictional_names("city")
     if policy != "fictional":
-        group = lexicon.cities.get(span.groups[0], ())
-        names = [n for n in group[:60] if _good_city(n, lexicon)]
+        group = LEXICON.cities.get(span.groups[0], ())
+        names = [n for n in group[:60] if _good_city(n)]
     same = [n for n in names if n.count(" ") == span.text.count(" ")]
     return drawn(key, same if len(same) >= 3 else names)
 
 
-def _good_city(name: str, lexicon: Lexicon) -> bool:
+def _good_city(name: str) -> bool:
     low = name.lower()
     return (
         bool(_LATIN.match(name))
         and len(low) >= 4
-        and not any(low in t for t in (lexicon.gender, lexicon.surnames, lexicon.wordy))
-        and not any(low in t for t in (lexicon.common, lexicon.country_names, lexicon.state_names))
-        and len(lexicon.groups(name)) == 1
+        and not any(low in t for t in (LEXICON.gender, LEXICON.surnames, LEXICON.wordy))
+        and not any(low in t for t in (LEXICON.common, LEXICON.country_names, LEXICON.state_names))
+        and len(LEXICON.groups(name)) == 1
         and not re.match(r"(?:north|south|east|west|downtown|new|upper|lower|near|central) ", low)
     )
 
 
-def _aliases(span: Span, lexicon: Lexicon) -> Iterator[Substitution]:
+def _aliases(span: Span) -> Iterator[Substitution]:
     names: list[str] = []
     if span.shape == "name" and span.code not in ARTICLE_COUNTRIES:
-        names = [n for n in lexicon.countries[span.code].names if n != span.text]
+        names = [n for n in LEXICON.countries[span.code].names if n != span.text]
     elif span.type == "CITY":
-        names = _city_aliases(span.text.lower(), lexicon)
+        names = _city_aliases(span.text.lower())
     if not names:
         raise Refusal(Check.POLICY, f"no other name is known for {span.text!r}")
     for name in names:
         yield Substitution(span, name, {span.text: name}, source="alias")
 
 
-def _city_aliases(key: str, lexicon: Lexicon) -> list[str]:
+def _city_aliases(key: str) -> list[str]:
     names = [
         alias.title() if " " in alias else alias.capitalize()
-        for alias, name in lexicon.city_aliases.items()
+        for alias, name in LEXICON.city_aliases.items()
         if name.lower() == key and "." not in alias and len(alias) > 3
     ]
-    return names + [name for alias, name in lexicon.city_aliases.items() if alias == key]
+    return names + [name for alias, name in LEXICON.city_aliases.items() if alias == key]
 
 
 _SWAPS = {"PERSON": "CITY", "CITY": "PERSON", "COUNTRY": "PERSON", "DATE": "CITY", "ORG": "PERSON"}
 
 
-def _swapped(span: Span, lexicon: Lexicon, key: str) -> Iterator[Substitution]:
+def _swapped(span: Span, key: str) -> Iterator[Substitution]:
     if span.shape in {"adjective", "plural"}:
         raise Refusal(Check.POLICY, "an adjective cannot become a name")
     target = _SWAPS.get(span.type, "COUNTRY")
-    for name in itertools.islice(drawn(key, _names_of(target, span, lexicon, key)), _TRIES):
+    for name in itertools.islice(drawn(key, _names_of(target, span, key)), _TRIES):
         yield Substitution(span, name, {span.text: name}, new_type=target, source="type-swap")
 
 
-def _names_of(target: str, span: Span, lexicon: Lexicon, key: str) -> list[str]:
+def _names_of(target: str, span: Span, key: str) -> list[str]:
     """Names of another type: people, cities of five countries, or large countries."""
     if target == "CITY":
-        cities = (n for g in ("FR", "DE", "GB", "IT", "ES") for n in lexicon.cities[g][:20])
-        return [n for n in cities if _good_city(n, lexicon)]
+        cities = (n for g in ("FR", "DE", "GB", "IT", "ES") for n in LEXICON.cities[g][:20])
+        return [n for n in cities if _good_city(n)]
     if target == "PERSON":
         person = replace(span, text="Ann Person", shape="full")
-        return list(_people(person, lexicon, Wanted("lexicon", key), final_s=False))
-    return _large_countries(lexicon)
+        return list(_people(person, Wanted("lexicon", key), final_s=False))
+    return _large_countries()
 
 
-def _large_countries(lexicon: Lexicon) -> list[str]:
-    large = (c for c in lexicon.countries.values() if c.population > 5_000_000)
+def _large_countries() -> list[str]:
+    large = (c for c in LEXICON.countries.values() if c.population > 5_000_000)
     names = (c.names[0] for c in large if c.code not in ARTICLE_COUNTRIES)
     return sorted(name for name in names if " " not in name)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from .tables import Lexicon, load_lexicon
+from .tables import LEXICON
 from .wording import HONOURS, PARTICLES, fold, word_sets
 
 _TYPES = dict.fromkeys(("first_m", "first_f", "last"), "PERSON")
@@ -25,15 +25,14 @@ _PARTS = word_sets("made_up")
 def fictional_names(kind: str) -> tuple[str, ...]:
     """Return all made-up names of one kind: "first_m", "first_f", "last", "city",
     "country" or "company"."""
-    lexicon = load_lexicon()
     starts, ends = (_PARTS[f"{kind}_{part}"] for part in ("starts", "ends"))
     names = (a + b for b in ends for a in starts)
     return tuple(
         n
         for n in names
-        if n.lower() not in lexicon.gender
-        and n.lower() not in lexicon.surnames
-        and not lexicon.is_place(n)
+        if n.lower() not in LEXICON.gender
+        and n.lower() not in LEXICON.surnames
+        and not LEXICON.is_place(n)
     )
 
 
@@ -68,20 +67,19 @@ def types_by_table(name: str) -> set[str]:
     A name of several parts is a PERSON if its first part is a first name and its last part a
     family name.
     """
-    lexicon = load_lexicon()
     types = {fictional_type(name)} - {""}
-    if _is_person(fold(name), lexicon):
+    if _is_person(fold(name)):
         types.add("PERSON")
-    if lexicon.is_city(name):
+    if LEXICON.is_city(name):
         types.add("CITY")
-    if lexicon.country(name)[0]:
+    if LEXICON.country(name)[0]:
         types.add("COUNTRY")
-    if fold(name) in lexicon.class_of:
+    if fold(name) in LEXICON.class_of:
         types.add("LOC")
     return types
 
 
-def _is_person(key: str, lexicon: Lexicon) -> bool:
+def _is_person(key: str) -> bool:
     words = key.split(" the ")[0].split(" ")
     words = [re.sub(r"\A\W|\W\Z", "", w) for w in words if w not in PARTICLES | HONOURS]
     words = [w for w in words if not re.fullmatch(r"(?:jr|sr|[ivx]+|[a-z])\.?|(?:[a-z]\.)+", w)]
@@ -89,8 +87,8 @@ def _is_person(key: str, lexicon: Lexicon) -> bool:
         return False
     first, last = words[0].split("-")[0], words[-1]
     if len(words) == 1:
-        return first in lexicon.gender or first in lexicon.surnames
-    return first in lexicon.gender and (last in lexicon.surnames or last in lexicon.gender)
+        return first in LEXICON.gender or first in LEXICON.surnames
+    return first in LEXICON.gender and (last in LEXICON.surnames or last in LEXICON.gender)
 
 
 T = TypeVar("T")

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from importlib.resources import files
-from typing import Literal
+from typing import Final, Literal
 
 from .wording import FUNCTION_WORDS, fold, word_set
 
@@ -107,19 +105,34 @@ class Lexicon:
         return self.city_groups.get(name.lower(), ())
 
 
-def _read(data: bytes) -> Iterable[list[str]]:
-    for line in gzip.decompress(data).decode("utf-8").split("\n"):
-        if line and not line.startswith("#"):
-            yield line.split("\t")
-
-
-@lru_cache(maxsize=1)
-def load_lexicon() -> Lexicon:
-    """Return the packaged lexicon; read once, about 20 ms."""
-    data = files(__package__).joinpath("lexicon.txt.gz").read_bytes()
+def _read_lexicon(data: bytes) -> Lexicon:
+    """Return the tables of the file: lines of tab-separated fields, the first of which is the
+    kind.
+    """
     lex = Lexicon(sha256=hashlib.sha256(data).hexdigest())
-    for kind, *fields in _read(data):
-        _READERS[kind](lex, fields)
+    for line in gzip.decompress(data).decode("utf-8").split("\n"):
+        match line.split("\t"):
+            case "first", gender, use, names:
+                _add_first(lex, gender, use, _names(names))
+            case "last", use, names:
+                lex.surnames |= set(map(fold, _names(names)))
+                lex.last_pool = _names(names) if use == "pool" else lex.last_pool
+            case "country", *fields:
+                _add_country(lex, *fields)
+            case "city", group, names:
+                lex.cities[group] = _names(names)
+                for key in map(str.lower, _names(names)):
+                    lex.city_groups[key] = (*lex.city_groups.get(key, ()), group)
+            case "class", kind, names:
+                lex.classes[kind] = _names(names)
+            case "states", pairs:
+                lex.states = _pairs(pairs)
+            case "alias", pairs:
+                lex.city_aliases = {alias.lower(): name for alias, name in _pairs(pairs).items()}
+            case "wordy", names:
+                lex.wordy = frozenset(_names(names))
+            case "common", names:
+                lex.common = frozenset(_names(names))
     _index_places(lex)
     return lex
 
@@ -132,41 +145,18 @@ def _pairs(text: str) -> dict[str, str]:
     return dict(entry.split("=") for entry in text.split("|"))
 
 
-def _add_first(lex: Lexicon, fields: list[str]) -> None:
-    letter, use, names = fields[0], fields[1], _names(fields[2])
+def _add_first(lex: Lexicon, gender: str, use: str, names: tuple[str, ...]) -> None:
     folded = [fold(n) for n in names]
     for name in folded:  # "Renée" does not change the entry of "Renee"
-        lex.gender.setdefault(name, letter)
+        lex.gender.setdefault(name, gender)
     if use == "pool":
-        lex.first_pool[letter] = names
+        lex.first_pool[gender] = names
     if use != "known":
         lex.english_names |= set(folded)
 
 
-def _add_last(lex: Lexicon, fields: list[str]) -> None:
-    names = _names(fields[1])
-    lex.surnames |= {fold(n) for n in names}
-    if fields[0] == "pool":
-        lex.last_pool = names
-
-
-def _add_cities(lex: Lexicon, fields: list[str]) -> None:
-    lex.cities[fields[0]] = _names(fields[1])
-    for name in lex.cities[fields[0]]:
-        lex.city_groups[name.lower()] = (*lex.city_groups.get(name.lower(), ()), fields[0])
-
-
-def _add_words(lex: Lexicon, fields: list[str]) -> None:
-    lex.common = frozenset(_names(fields[0]))
-    lex.openers = lex.common | FUNCTION_WORDS
-
-
-def _add_aliases(lex: Lexicon, fields: list[str]) -> None:
-    lex.city_aliases = {alias.lower(): name for alias, name in _pairs(fields[0]).items()}
-
-
-def _add_country(lex: Lexicon, fields: list[str]) -> None:
-    code, continent, names, capital, currency, languages, adjective, plural, people = fields
+def _add_country(lex: Lexicon, code: str, continent: str, names: str, *others: str) -> None:
+    capital, currency, languages, adjective, plural, people = others
     country = Country(
         *(code, continent, _names(names), capital.strip(), currency, _names(languages)),
         *(adjective, plural, int(people)),
@@ -181,6 +171,7 @@ def _add_country(lex: Lexicon, fields: list[str]) -> None:
 
 
 def _index_places(lex: Lexicon) -> None:
+    lex.openers = lex.common | FUNCTION_WORDS
     lex.state_names = frozenset(n.lower() for n in lex.states.values())
     lex.nations = frozenset({*lex.country_names, *lex.adjectives, *lex.state_names})
     lex.class_of = {fold(n): kind for kind in PLACE_CLASSES for n in lex.classes[kind]}
@@ -193,14 +184,5 @@ def _index_places(lex: Lexicon) -> None:
     }
 
 
-_READERS: dict[str, Callable[[Lexicon, list[str]], None]] = {
-    "first": _add_first,
-    "last": _add_last,
-    "country": _add_country,
-    "city": _add_cities,
-    "states": lambda lex, fields: lex.states.update(_pairs(fields[0])),
-    "alias": _add_aliases,
-    "wordy": lambda lex, fields: setattr(lex, "wordy", frozenset(_names(fields[0]))),
-    "common": _add_words,
-    "class": lambda lex, fields: lex.classes.update({fields[0]: _names(fields[1])}),
-}
+#: The packaged lexicon; reading it takes about 20 ms.
+LEXICON: Final = _read_lexicon(files(__package__).joinpath("lexicon.txt.gz").read_bytes())

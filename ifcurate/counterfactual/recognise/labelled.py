@@ -15,7 +15,7 @@ from typing import Any
 from ifcurate.errors import ModelError
 from ifcurate.phrases import install_line
 
-from ..lexicon.tables import Lexicon, load_lexicon
+from ..lexicon.tables import LEXICON
 from ..lexicon.wording import TITLES, fold, word_keys
 from .people import PersonName, person_name
 from .spans import VALUES, Shape, Span
@@ -25,9 +25,7 @@ from .values import NUMBER_WORDS, value_spans
 LABELS = word_keys("labels")
 
 
-def labelled_spans(
-    path: str, text: str, labels: Iterable[tuple[int, int, str]], lexicon: Lexicon
-) -> Iterator[Span]:
+def labelled_spans(path: str, text: str, labels: Iterable[tuple[int, int, str]]) -> Iterator[Span]:
     """Typed spans from (start, end, label), in the same order."""
     values: list[Span] | None = None
     for start, end, label in labels:
@@ -39,17 +37,15 @@ def labelled_spans(
             values = list(value_spans(path, text)) if values is None else values
             yield from (v for v in values if _is_labelled(kind, v, start, end))
         else:
-            yield from _named(kind, path, text, start, end, lexicon)
+            yield from _named(kind, path, text, start, end)
 
 
-def _named(
-    kind: str, path: str, text: str, start: int, end: int, lexicon: Lexicon
-) -> Iterator[Span]:
+def _named(kind: str, path: str, text: str, start: int, end: int) -> Iterator[Span]:
     """Yield the span of a labelled name, if it can be read as one."""
     if kind == "PERSON":
-        yield from _person(path, text, start, end, lexicon)
+        yield from _person(path, text, start, end)
     elif kind == "PLACE":
-        yield from _place(path, text, start, end, lexicon)
+        yield from _place(path, text, start, end)
     elif text[start].isupper() or text[start].isdigit():
         yield Span(path, start, end, kind, text[start:end])
 
@@ -73,7 +69,7 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _person(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[Span]:
+def _person(path: str, text: str, start: int, end: int) -> Iterator[Span]:
     words = text[start:end].split(" ")
     title = ""
     while len(words) > 1 and words[0].lower().rstrip(".") in TITLES:
@@ -82,36 +78,36 @@ def _person(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Ite
     start = end - len(name)
     if not name[:1].isupper() or text[start:end] != name or len(words) > 4:
         return
-    shape, gender = person_name(words, lexicon, title) or _unlisted(words, title, lexicon)
+    shape, gender = person_name(words, title) or _unlisted(words, title)
     yield Span(path, start, end, "PERSON", name, shape=shape, gender=gender)
 
 
-def _unlisted(words: Sequence[str], title: str, lexicon: Lexicon) -> PersonName:
+def _unlisted(words: Sequence[str], title: str) -> PersonName:
     """Shape and gender of a labelled name that is not in the lists."""
-    gender = TITLES.get(title, "") or lexicon.gender.get(fold(words[0]), "")
+    gender = TITLES.get(title, "") or LEXICON.gender.get(fold(words[0]), "")
     alone: Shape = "given" if gender and not title else "family"
     return ("full" if len(words) > 1 else alone), gender
 
 
-def _place(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[Span]:
+def _place(path: str, text: str, start: int, end: int) -> Iterator[Span]:
     name = text[start:end]
-    shape, code = lexicon.country(name)
-    place = lexicon.class_of.get(fold(name), "")
+    shape, code = LEXICON.country(name)
+    place = LEXICON.class_of.get(fold(name), "")
     if code and name[:1].isupper():
         yield Span(path, start, end, "COUNTRY", name, shape=shape, code=code)
-    elif groups := lexicon.groups(name):
+    elif groups := LEXICON.groups(name):
         yield Span(path, start, end, "CITY", name, groups=groups)
     elif place:
         yield Span(path, start, end, "LOC", name, code=place)
 
 
-def span_of(kind: str, text: str, lexicon: Lexicon) -> Span:
+def span_of(kind: str, text: str) -> Span:
     """Return a span of a given type over a whole text, with its details from lexicon and form."""
     plain = Span("", 0, len(text), kind, text)
     if text.lower() in NUMBER_WORDS:  # alone it lacks the noun that `number_mentions` needs
         return replace(plain, value=str(NUMBER_WORDS.index(text.lower())))
     label = "PLACE" if kind in {"CITY", "COUNTRY", "LOC"} else kind
-    named = _named(label, "", text, 0, len(text), lexicon)
+    named = _named(label, "", text, 0, len(text))
     spans = value_spans("", text) if kind in VALUES else named
     return next((s for s in spans if s.type == kind and s.text == text), plain)
 
@@ -153,7 +149,7 @@ class ModelRecogniser:
         return [
             span
             for (path, text), own in zip(texts.items(), labels, strict=True)
-            for span in labelled_spans(path, text, own, load_lexicon())
+            for span in labelled_spans(path, text, own)
             if span.type in self._types
         ]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ifcurate.options.augment import DEFAULT_TYPES
 
-from ..lexicon.tables import Lexicon, load_lexicon
+from ..lexicon.tables import LEXICON
 from ..lexicon.wording import SHORT_NAMES, TITLES, fold
 from .patterns import pattern_spans
 from .people import PersonName, evidence_at, may_be_named, person_name
@@ -59,9 +59,8 @@ class _Mention:
 class LexiconRecogniser:
     """Proposes names, dates and amounts; needs no download."""
 
-    def __init__(self, types: Sequence[str] = DEFAULT_TYPES, lexicon: Lexicon | None = None):
+    def __init__(self, types: Sequence[str] = DEFAULT_TYPES):
         self._types = frozenset(types)
-        self._lexicon = lexicon or load_lexicon()
 
     @property
     def name(self) -> str:
@@ -89,7 +88,7 @@ class LexiconRecogniser:
     ) -> Iterator[Span]:
         """Names with a word that shows their type, where no other name was recognised."""
         for path, text in texts.items():
-            patterns = pattern_spans(path, text, runs[path], self._lexicon)
+            patterns = pattern_spans(path, text, runs[path])
             yield from (s for s in patterns if (s.path, s.start) not in taken)
 
     def _named(self, texts: Mapping[str, str], runs: Mapping[str, Sequence[Run]]) -> list[Span]:
@@ -132,11 +131,7 @@ class LexiconRecogniser:
     def _is_listed(self, words: Sequence[tuple[int, int, str]]) -> bool:
         """Return whether the words are a listed given name and a listed family name."""
         first, last = fold(words[0][2]), fold(words[-1][2])
-        return (
-            len(words) in (2, 3)
-            and first in self._lexicon.gender
-            and (last in self._lexicon.surnames)
-        )
+        return len(words) in (2, 3) and first in LEXICON.gender and (last in LEXICON.surnames)
 
     def _mention(self, path: str, text: str, run: Run) -> _Mention:
         words, title = self._named_words(run)
@@ -144,7 +139,7 @@ class LexiconRecogniser:
         opens = run.opens and start == run.start
         label = len(words) == 1 and bool(_LABEL.match(text, end))
         label = label and (not start or text[start - 1] == "\n")
-        evidence = 2 if title else evidence_at(text, start, end, self._lexicon, opens=opens)
+        evidence = 2 if title else evidence_at(text, start, end, opens=opens)
         parts = tuple(w[2] for w in words)
         return _Mention(
             *(path, start, end, text[start:end], parts, title, opens, label, evidence),
@@ -158,8 +153,8 @@ class LexiconRecogniser:
         key = fold(word)
         if key in TITLES:
             return False
-        return key in self._lexicon.openers or (
-            key.endswith(("ing", "ly")) and key not in self._lexicon.gender and len(key) > 5
+        return key in LEXICON.openers or (
+            key.endswith(("ing", "ly")) and key not in LEXICON.gender and len(key) > 5
         )
 
     def _people(self, mentions: Sequence[_Mention]) -> Iterator[Span]:
@@ -182,63 +177,60 @@ class LexiconRecogniser:
     def _person(
         self, mention: _Mention, evidence: Mapping[str, int], shown: set[str]
     ) -> PersonName | None:
-        lexicon, parts, key = self._lexicon, mention.parts, mention.key
+        parts, key = mention.parts, mention.key
         score = max(evidence[key], evidence[mention.folded[-1]])
         if evidence[key] <= _AGAINST:
             return None  # "in Charlie Hebdo", "the Stanley company"
-        named = person_name(parts, lexicon, mention.title)
+        named = person_name(parts, mention.title)
         if named is not None:
             return named if self._is_sure(mention, score) else None
-        if mention.label and key not in lexicon.wordy and lexicon.gender.get(key):
-            return "given", lexicon.gender[key]  # "Makoto: my dress!": a rare name of a speaker
-        if score >= _SURE and key in shown and may_be_named(parts, lexicon):
+        if mention.label and key not in LEXICON.wordy and LEXICON.gender.get(key):
+            return "given", LEXICON.gender[key]  # "Makoto: my dress!": a rare name of a speaker
+        if score >= _SURE and key in shown and may_be_named(parts):
             return self._unlisted(mention)
         return None
 
     def _unlisted(self, mention: _Mention) -> PersonName:
         """Shape and gender of a person whose name is not in the lists."""
-        gender = self._lexicon.gender.get(fold(mention.parts[0]), "")
+        gender = LEXICON.gender.get(fold(mention.parts[0]), "")
         if len(mention.parts) > 1:
             return "full", gender
-        return (
-            "family" if mention.key in self._lexicon.surnames and not gender else "given"
-        ), gender
+        return ("family" if mention.key in LEXICON.surnames and not gender else "given"), gender
 
     def _is_sure(self, mention: _Mention, score: int) -> bool:
         """Return whether a listed name is used as a name: a usual name, or one with evidence."""
-        lexicon, parts = self._lexicon, mention.parts
+        parts = mention.parts
         if mention.title:
             return True
         if len(parts) == 1:
-            wordy = mention.key in lexicon.wordy
+            wordy = mention.key in LEXICON.wordy
             return not (wordy and (mention.opens or score < _SURE))
         first = fold(parts[0]).split("-")[0]
-        usual = first in lexicon.english_names or first in SHORT_NAMES
-        return usual or fold(parts[-1]) in lexicon.surnames or score >= _SURE
+        usual = first in LEXICON.english_names or first in SHORT_NAMES
+        return usual or fold(parts[-1]) in LEXICON.surnames or score >= _SURE
 
     def _is_place_word(self, mention: _Mention, text: str) -> bool:
         if mention.title or len(mention.parts) > 1:
             return False
-        lexicon, key = self._lexicon, mention.text.lower()
-        if lexicon.country(key)[0]:
+        key = mention.text.lower()
+        if LEXICON.country(key)[0]:
             return True
-        return lexicon.is_city(key) and not self._rather_person(key, text)
+        return LEXICON.is_city(key) and not self._rather_person(key, text)
 
     def _rather_person(self, key: str, text: str) -> bool:
         """Return whether a name of a small town is a first name here: it never follows "in" or
         "near".
         """
-        lexicon = self._lexicon
-        if key not in lexicon.english_names and key not in SHORT_NAMES:
+        if key not in LEXICON.english_names and key not in SHORT_NAMES:
             return False
-        if key not in SHORT_NAMES and self._is_among(key, lexicon.groups(key), 3):
+        if key not in SHORT_NAMES and self._is_among(key, LEXICON.groups(key), 3):
             return False
         return not re.search(rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]", text, re.I)
 
     def _phrase(self, text: str, run: Run) -> tuple[int, int] | None:
         """Return the place of a name of several words in the run ("New York City")."""
         for start, _, word in run.words:
-            for name in self._lexicon.place_phrases.get(word.lower(), ()):
+            for name in LEXICON.place_phrases.get(word.lower(), ()):
                 end = start + len(name)
                 if text[start:end].lower() == name and not text[end : end + 1].isalnum():
                     return start, end
@@ -246,32 +238,32 @@ class LexiconRecogniser:
 
     def _place(self, path: str, text: str, start: int, end: int) -> Iterator[Span]:
         """Yield the country, its adjective or people, or the city with this name."""
-        written, lexicon = text[start:end], self._lexicon
+        written = text[start:end]
         key = written.lower()
-        shape, code = lexicon.country(key)
+        shape, code = LEXICON.country(key)
         if shape == "name" and (
             key in _NOT_COUNTRIES or (key in {"us", "uk", "uae"} and not written.isupper())
         ):
             return  # Jordan the person, Turkey the bird, Georgia the state; "us" the pronoun
         if shape:
             yield Span(path, start, end, "COUNTRY", written, shape=shape, code=code)
-        elif (groups := lexicon.groups(key)) and self._is_city(text, start, end, groups):
+        elif (groups := LEXICON.groups(key)) and self._is_city(text, start, end, groups):
             yield Span(path, start, end, "CITY", written, groups=groups)
 
     def _is_city(self, text: str, start: int, end: int, groups: Sequence[str]) -> bool:
         """Return whether a region follows, or a preposition precedes the name of a big city."""
-        lexicon, key = self._lexicon, text[start:end].lower()
+        key = text[start:end].lower()
         region = re.match(r",? ([A-Z]\w+(?: [A-Z]\w+)?)", text[end : end + 40])
-        if region and lexicon.is_region(region[1]):
+        if region and LEXICON.is_region(region[1]):
             return True
         before = text[max(0, start - 14) : start]
-        if key in lexicon.gender or key in lexicon.wordy or not _PREPOSITION.search(before):
+        if key in LEXICON.gender or key in LEXICON.wordy or not _PREPOSITION.search(before):
             return False
-        if key in lexicon.surnames and not _INSIDE.search(before):
+        if key in LEXICON.surnames and not _INSIDE.search(before):
             return False
         return " " in key or self._is_among(key, groups, 12)
 
     def _is_among(self, key: str, groups: Sequence[str], count: int) -> bool:
         """Return whether a city is among the `count` biggest of one of the countries or states."""
-        cities = self._lexicon.cities
+        cities = LEXICON.cities
         return any(key == n.lower() for g in groups for n in cities[g][:count])

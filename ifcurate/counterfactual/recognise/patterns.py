@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ..lexicon.tables import Lexicon
+from ..lexicon.tables import LEXICON
 from ..lexicon.wording import DESCRIBING, ENDINGS, either, fold, word_before, word_keys, word_set
 from .runs import Run
 from .spans import Span
@@ -39,14 +39,14 @@ _GENERIC = frozenset(ENDINGS)
 _WITH_ARTICLE = frozenset({"river", "desert"})
 
 
-def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -> Iterator[Span]:
+def pattern_spans(path: str, text: str, runs: Sequence[Run]) -> Iterator[Span]:
     """Typed spans of one text in the order of the runs, then works."""
     before: Run | None = None
     for run in runs:
         if before is not None and text.endswith(_OF, before.end, run.start):
-            yield from _by_head(path, text, before, run, lexicon)
+            yield from _by_head(path, text, before, run)
         else:
-            yield from _by_words(path, text, run, lexicon)
+            yield from _by_words(path, text, run)
         before = run
     for match in _WORK.finditer(text):
         title = match["quoted"] or match["marked"]
@@ -56,57 +56,57 @@ def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -
             yield Span(path, start, start + len(title), "WORK", title)
 
 
-def _by_head(path: str, text: str, before: Run, run: Run, lexicon: Lexicon) -> Iterator[Span]:
+def _by_head(path: str, text: str, before: Run, run: Run) -> Iterator[Span]:
     """ "University of Leeds": the word before "of" gives the type."""
     words = before.words[1:] if before.words[0][2] == "The" else before.words
     kind = _HEADS.get(words[0][2].lower(), "") if len(words) == 1 else ""
-    if kind and distinctive(text[run.start : run.end], lexicon):
+    if kind and distinctive(text[run.start : run.end]):
         start = words[0][0]
         yield Span(path, start, run.end, kind, text[start : run.end])
 
 
-def _without_openers(run: Run, lexicon: Lexicon) -> list[tuple[int, int, str]]:
+def _without_openers(run: Run) -> list[tuple[int, int, str]]:
     words = list(run.words)
-    while run.opens and len(words) > 1 and _is_opener(words[0][2].lower(), lexicon):
+    while run.opens and len(words) > 1 and _is_opener(words[0][2].lower()):
         words.pop(0)
     return words[1:] if words[0][2] == "The" and len(words) > 1 else words
 
 
-def _is_opener(word: str, lexicon: Lexicon) -> bool:
-    return word in lexicon.openers and word not in DESCRIBING
+def _is_opener(word: str) -> bool:
+    return word in LEXICON.openers and word not in DESCRIBING
 
 
-def _by_words(path: str, text: str, run: Run, lexicon: Lexicon) -> Iterator[Span]:
-    words = _without_openers(run, lexicon)
+def _by_words(path: str, text: str, run: Run) -> Iterator[Span]:
+    words = _without_openers(run)
     start, end = words[0][0], words[-1][1]
     name = text[start:end]
-    kind, code = pattern_type(name, lexicon), lexicon.class_of.get(fold(name), "")
+    kind, code = pattern_type(name), LEXICON.class_of.get(fold(name), "")
     if not kind and code:
         article = text[max(0, start - 4) : start].lower() == "the "
         kind = "LOC" if article or code not in _WITH_ARTICLE else ""
-    elif not kind and len(words) <= 3 and _is_maker(text, start, end, lexicon):
+    elif not kind and len(words) <= 3 and _is_maker(text, start, end):
         kind = "ORG"
     if kind:
         yield Span(path, start, end, kind, name, code=code)
 
 
-def _is_maker(text: str, start: int, end: int, lexicon: Lexicon) -> bool:
+def _is_maker(text: str, start: int, end: int) -> bool:
     """Return whether the words beside a name call it a company, a newspaper, a band."""
     name = text[start:end]
-    if lexicon.is_place(name):
+    if LEXICON.is_place(name):
         return False
     # "the singer of the band Andrés Nusser" may name the singer.
-    given = " " in name and fold(name.split(" ")[0]) in lexicon.gender
+    given = " " in name and fold(name.split(" ")[0]) in LEXICON.gender
     called = not given and word_before(text, start) in _LAST_BEFORE
     maker = called and _MAKER_BEFORE.search(text, max(0, start - 40), start)
     maker = maker or _MAKER_AFTER.match(text, end, end + 60)
-    return bool(maker and distinctive(name, lexicon))
+    return bool(maker and distinctive(name))
 
 
-def pattern_type(name: str, lexicon: Lexicon) -> str:
+def pattern_type(name: str) -> str:
     """ORG, FAC, EVENT or LOC for a name by its own words, "" for any other."""
     words = fold(name).replace(".", "").split(" ")
-    if len(words) < 2 or not distinctive(name, lexicon):
+    if len(words) < 2 or not distinctive(name):
         return ""
     if len(words) > 2 and words[1] == "of" and words[0] in _HEADS:
         return _HEADS[words[0]]
@@ -115,7 +115,7 @@ def pattern_type(name: str, lexicon: Lexicon) -> str:
     return ENDINGS.get(words[-1], "")
 
 
-def distinctive(name: str, lexicon: Lexicon) -> str:
+def distinctive(name: str) -> str:
     """Return the part of a name that can be replaced: `Harvard` of `Harvard Medical School`.
 
     "" if no part is a name, or the part is the name of a country or a state.
@@ -126,7 +126,7 @@ def distinctive(name: str, lexicon: Lexicon) -> str:
     while last > first + 1 and low[last - 1] in _GENERIC:
         last -= 1
     part, low = " ".join(words[first:last]), low[first:last]
-    if not part[:1].isupper() or low[-1] in _GENERIC or _is_no_name(part, low, lexicon):
+    if not part[:1].isupper() or low[-1] in _GENERIC or _is_no_name(part, low):
         return ""
     return part
 
@@ -138,11 +138,11 @@ def _leading_words(low: Sequence[str]) -> int:
     return 2 if len(low) > 2 and low[1] == "of" and low[0] in _HEADS else 0
 
 
-def _is_no_name(part: str, low: Sequence[str], lexicon: Lexicon) -> bool:
+def _is_no_name(part: str, low: Sequence[str]) -> bool:
     """Return whether a part names a country or a state, or has ordinary words only."""
-    if any(w in lexicon.nations for w in (*low, fold(part))):
+    if any(w in LEXICON.nations for w in (*low, fold(part))):
         return True
-    return all(w in DESCRIBING or w in lexicon.openers for w in low)
+    return all(w in DESCRIBING or w in LEXICON.openers for w in low)
 
 
 def _is_title(title: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..lexicon.tables import Lexicon
+from ..lexicon.tables import LEXICON
 from ..lexicon.wording import (
     NO_SURNAMES,
     SHORT_NAMES,
@@ -140,14 +140,14 @@ _ROLES = word_set("roles")
 _NO_NAMES = word_set("no_names")
 
 
-def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: bool) -> int:
+def evidence_at(text: str, start: int, end: int, *, opens: bool) -> int:
     """Return the evidence around one mention: above 0 for a person, below 0 for something else."""
     before, after = word_before(text, start), text[end : end + 70]
     score = 0
     if before in _NO_PERSON_BEFORE or _NO_PERSON_AFTER.match(after):
         score -= 4
     region = _REGION.match(after)
-    if region and lexicon.is_region(region[1]):
+    if region and LEXICON.is_region(region[1]):
         score -= 4
     pronoun = following_pronoun(text, end, opens=opens)
     if _PERSON_AFTER.match(after) or _is_introduced(text, start, before):
@@ -165,41 +165,41 @@ def _is_introduced(text: str, start: int, before: str) -> bool:
     return can_end and bool(_PERSON_BEFORE.search(text, max(0, start - 32), start))
 
 
-def may_be_named(parts: Sequence[str], lexicon: Lexicon) -> bool:
+def may_be_named(parts: Sequence[str]) -> bool:
     """Return whether unlisted words could be the name of a person."""
     if not 1 <= len(parts) <= 4 or _SUFFIX.match(parts[-1]):
         return False
-    return not any(_names_something_else(part, lexicon) for part in parts)
+    return not any(_names_something_else(part) for part in parts)
 
 
-def _names_something_else(part: str, lexicon: Lexicon) -> bool:
+def _names_something_else(part: str) -> bool:
     key = fold(part)
-    if any(key in t for t in (_NO_NAMES, lexicon.openers, NO_SURNAMES, TITLES)):
+    if any(key in t for t in (_NO_NAMES, LEXICON.openers, NO_SURNAMES, TITLES)):
         return True
-    if lexicon.is_place(key) or lexicon.country(key)[0] or re.search(r"\d", part):
+    if LEXICON.is_place(key) or LEXICON.country(key)[0] or re.search(r"\d", part):
         return True
     acronym = part.isupper() and len(part) > 1 and "." not in part
     return acronym or (len(key) < 3 and not _INITIALS.match(part))
 
 
-def person_name(parts: Sequence[str], lexicon: Lexicon, title: str = "") -> PersonName | None:
+def person_name(parts: Sequence[str], title: str = "") -> PersonName | None:
     """Shape and gender of a name by the lists and its title, None if it is not listed."""
     said = TITLES.get(title, "") if title else ""
     if len(parts) == 1:
-        return _single(fold(parts[0]), lexicon, title, said)
+        return _single(fold(parts[0]), title, said)
     if title and len(parts) == 2 and _NUMERAL.match(parts[1]):
-        return "given", said or lexicon.gender.get(fold(parts[0]), "")
-    return _several(parts, lexicon, title, said) if _name_shaped(parts, lexicon) else None
+        return "given", said or LEXICON.gender.get(fold(parts[0]), "")
+    return _several(parts, title, said) if _name_shaped(parts) else None
 
 
-def _several(parts: Sequence[str], lexicon: Lexicon, title: str, said: str) -> PersonName | None:
+def _several(parts: Sequence[str], title: str, said: str) -> PersonName | None:
     first, last = fold(parts[0]), fold(parts[-1])
-    first = first if first in lexicon.gender else first.split("-")[0]
-    if first in lexicon.gender or first in SHORT_NAMES:
-        gender = said or lexicon.gender.get(first) or SHORT_NAMES[first]
-        return ("full", gender) if _is_given(first, last, lexicon) else None
-    family = last in lexicon.surnames
-    named = (title and family) or _is_initialled(parts[0], last, family, last in lexicon.gender)
+    first = first if first in LEXICON.gender else first.split("-")[0]
+    if first in LEXICON.gender or first in SHORT_NAMES:
+        gender = said or LEXICON.gender.get(first) or SHORT_NAMES[first]
+        return ("full", gender) if _is_given(first, last) else None
+    family = last in LEXICON.surnames
+    named = (title and family) or _is_initialled(parts[0], last, family, last in LEXICON.gender)
     return ("full", said) if named else None
 
 
@@ -209,40 +209,40 @@ def _is_initialled(first: str, last: str, family: bool, given: bool) -> bool:
     return bool(_INITIALS.match(first)) and (family or dotted)
 
 
-def _is_given(first: str, last: str, lexicon: Lexicon) -> bool:
+def _is_given(first: str, last: str) -> bool:
     """Return whether a word is used as a listed first name.
 
     A common word or a place needs a listed family name.
     """
-    wordy = first in lexicon.wordy or lexicon.is_place(first)
+    wordy = first in LEXICON.wordy or LEXICON.is_place(first)
     known = first in SHORT_NAMES or first in _RATHER_NAMES
-    return not wordy or known or last in lexicon.surnames
+    return not wordy or known or last in LEXICON.surnames
 
 
-def _single(key: str, lexicon: Lexicon, title: str, said: str) -> PersonName | None:
+def _single(key: str, title: str, said: str) -> PersonName | None:
     if title:
-        return _titled(key, lexicon, title, said)
+        return _titled(key, title, said)
     if key in SHORT_NAMES:
         return ("given", SHORT_NAMES[key]) if SHORT_NAMES[key] else None
-    gender = lexicon.gender.get(key, "")
-    return ("given", gender) if gender and key in lexicon.english_names else None
+    gender = LEXICON.gender.get(key, "")
+    return ("given", gender) if gender and key in LEXICON.english_names else None
 
 
-def _titled(key: str, lexicon: Lexicon, title: str, said: str) -> PersonName | None:
+def _titled(key: str, title: str, said: str) -> PersonName | None:
     """One word after a title: a given name after "Queen", a family name after "Dr."."""
-    if key in lexicon.gender and title in _GIVEN_TITLES:
-        return "given", said or lexicon.gender[key]
-    named = lexicon.is_place(key) or key in lexicon.common or key in _NO_NAMES
-    verb = title in _ROLES and key not in lexicon.surnames  # "Scientist Claims"
+    if key in LEXICON.gender and title in _GIVEN_TITLES:
+        return "given", said or LEXICON.gender[key]
+    named = LEXICON.is_place(key) or key in LEXICON.common or key in _NO_NAMES
+    verb = title in _ROLES and key not in LEXICON.surnames  # "Scientist Claims"
     return None if named or verb or len(key) < 3 else ("family", said)
 
 
-def _name_shaped(parts: Sequence[str], lexicon: Lexicon) -> bool:
+def _name_shaped(parts: Sequence[str]) -> bool:
     if not 2 <= len(parts) <= 4:
         return False
     last = fold(parts[-1])
-    if len(last) < 3 or last in lexicon.nations or _SUFFIX.match(parts[-1]):
+    if len(last) < 3 or last in LEXICON.nations or _SUFFIX.match(parts[-1]):
         return False
     later = {fold(p) for p in parts[1:]}
-    ends = {w.removesuffix("s") for w in later - lexicon.surnames} | later
-    return parts[-1][0].isupper() and not ends & NO_SURNAMES and not later & lexicon.common
+    ends = {w.removesuffix("s") for w in later - LEXICON.surnames} | later
+    return parts[-1][0].isupper() and not ends & NO_SURNAMES and not later & LEXICON.common

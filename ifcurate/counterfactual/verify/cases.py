@@ -7,19 +7,17 @@ from dataclasses import dataclass
 
 from ..edit.edits import Edit
 from ..edit.views import View
-from ..lexicon.tables import Lexicon
 from ..recognise.spans import VALUES, Recogniser, Substitution
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One example before and after its edits, with lexicon and recogniser."""
+    """One example before and after its edits."""
 
     view: View  # the example before the edits
     after: Mapping[str, str]
     edits: Sequence[Edit]
     plan: Substitution
-    lexicon: Lexicon
     recogniser: Recogniser  # for the check of types
     gender: str = ""
 

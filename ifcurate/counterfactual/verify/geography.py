@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..checks import Check, Refusal
-from ..lexicon.tables import Country, Lexicon
+from ..lexicon.tables import LEXICON, Country
 from ..lexicon.wording import either, fold, word_places
 from .cases import Case
 
@@ -26,27 +26,25 @@ def is_named(name: str, folded: str) -> bool:
     return any(word_places(fold(name), folded))
 
 
-def settle_group(
-    groups: Sequence[str], texts: Mapping[str, str], city: str, lexicon: Lexicon
-) -> str:
+def settle_group(groups: Sequence[str], texts: Mapping[str, str], city: str) -> str:
     """Return the country (or "US-TX") of a city; raises `Refusal` if there are several."""
     folded, known = fold("\n".join(texts.values())), list(dict.fromkeys(groups))
-    supported = [g for g in known if supports_group(g, folded, lexicon)]
-    ruled = (g for g in known if g in lexicon.countries and lexicon.countries[g].capital == city)
+    supported = [g for g in known if supports_group(g, folded)]
+    ruled = (g for g in known if g in LEXICON.countries and LEXICON.countries[g].capital == city)
     for choice in (supported, known, [] if supported else list(ruled)):
         if len(choice) == 1:
             return choice[0]
     raise Refusal(Check.GEOGRAPHY, f"{city!r} is in {len(known)} countries or states")
 
 
-def supports_group(group: str, folded: str, lexicon: Lexicon) -> bool:
+def supports_group(group: str, folded: str) -> bool:
     """Return whether a folded text names the country (or, for "US-TX", the state)."""
     if group.startswith("US-"):
-        state = lexicon.states.get(group[3:], "")
+        state = LEXICON.states.get(group[3:], "")
         return bool(state) and (
             is_named(state, folded) or bool(re.search(rf", {group[3:].lower()}\b", folded))
         )
-    country = lexicon.countries.get(group)
+    country = LEXICON.countries.get(group)
     if country is None:
         return False
     names = (*country.names, country.adjective)
@@ -65,9 +63,9 @@ def check_geography(case: Case) -> Iterator[str]:
 
 def _check_country(case: Case) -> Iterator[str]:
     folded = fold("\n".join(case.before.values()))
-    codes = [case.plan.span.code, case.lexicon.country(case.plan.substitute)[1]]
-    for country in (case.lexicon.countries[c] for c in dict.fromkeys(codes) if c):
-        if pin := _pin(country, folded, case.lexicon):
+    codes = [case.plan.span.code, LEXICON.country(case.plan.substitute)[1]]
+    for country in (LEXICON.countries[c] for c in dict.fromkeys(codes) if c):
+        if pin := _pin(country, folded):
             yield f"{pin!r} belongs to {country.names[0]}"
     for text in case.before.values():
         if pinned := _PINNED.search(text):
@@ -75,7 +73,7 @@ def _check_country(case: Case) -> Iterator[str]:
 
 
 def _check_city(case: Case) -> Iterator[str]:
-    original, lexicon = case.plan.original, case.lexicon
+    original = case.plan.original
     if not _same_country(case):
         yield f"{case.plan.substitute!r} is in another country than {original!r}"
     region = re.compile(rf"(?<!\w){re.escape(original)}, ([A-Z][\w'’-]+(?: [A-Z]\w+)?)")
@@ -83,25 +81,25 @@ def _check_city(case: Case) -> Iterator[str]:
         if pinned := _CITY_PINNED.search(text) or _SIGHT.search(text) or _PROVINCE.search(text):
             yield f"{pinned.group()!r} describes a city"
         for after in region.finditer(text):
-            named = after[1] in lexicon.states or after[1].lower() in lexicon.state_names
-            if not named and not lexicon.country(after[1])[0]:
+            named = after[1] in LEXICON.states or after[1].lower() in LEXICON.state_names
+            if not named and not LEXICON.country(after[1])[0]:
                 yield f"{after.group()!r} may be a city of that region"
 
 
 def _same_country(case: Case) -> bool:
-    plan, lexicon = case.plan, case.lexicon
-    old = set(plan.span.groups) or set(lexicon.groups(plan.original))
-    new = set(lexicon.groups(plan.substitute))
+    plan = case.plan
+    old = set(plan.span.groups) or set(LEXICON.groups(plan.original))
+    new = set(LEXICON.groups(plan.substitute))
     return plan.source in {"fictional", "corpus"} or not old or not new or bool(old & new)
 
 
-def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
+def _pin(country: Country, folded: str) -> str:
     """Return the first city, language or currency of the country in the text.
 
     "" if there is none.
     """
     own = {fold(n) for n in (*country.names, country.adjective, country.plural)}
-    for word in _words_of(country, lexicon):
+    for word in _words_of(country):
         key = fold(word)
         if len(key) > 3 and key not in own and key in folded and is_named(word, folded):
             return word
@@ -111,12 +109,12 @@ def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
     return country.adjective if _is_spoken(country, folded) else ""
 
 
-def _words_of(country: Country, lexicon: Lexicon) -> list[str]:
+def _words_of(country: Country) -> list[str]:
     """Names that belong to a country: its capital, languages, cities, states."""
-    words = [country.capital, *country.languages, *lexicon.cities.get(country.code, ())]
+    words = [country.capital, *country.languages, *LEXICON.cities.get(country.code, ())]
     if country.code == "US":
-        words += lexicon.states.values()
-        words += (c for g, cs in lexicon.cities.items() if g[:3] == "US-" for c in cs[:6])
+        words += LEXICON.states.values()
+        words += (c for g, cs in LEXICON.cities.items() if g[:3] == "US-" for c in cs[:6])
     if country.code == "GB":
         words += ["England", "Scotland", "Wales", "Northern Ireland", "English", "Scottish"]
     return words

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..edit.edits import Edit
 from ..edit.views import within
-from ..lexicon.tables import ARTICLE_COUNTRIES
+from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON
 from ..lexicon.wording import (
     FUNCTION_WORDS,
     GENERIC_WORDS,
@@ -204,11 +204,11 @@ def _is_joined_left(case: Case, word: str, link: str, opens: bool) -> bool:
 def _is_ordinary(case: Case, word: str) -> bool:
     """Return whether it is an ordinary word, capitalised to start a sentence: "Regarding"."""
     ending = word.endswith(("ing", "ly", "ed"))
-    return word in case.lexicon.common or (ending and fold(word) not in case.lexicon.gender)
+    return word in LEXICON.common or (ending and fold(word) not in LEXICON.gender)
 
 
 def _is_place(case: Case, word: str) -> bool:
-    return case.lexicon.is_place(word) or case.lexicon.country(word)[0] != ""
+    return LEXICON.is_place(word) or LEXICON.country(word)[0] != ""
 
 
 def _longer_to_the_right(case: Case, right: str) -> str:
@@ -306,7 +306,7 @@ def _check_possessive(edit: Edit, right: str) -> Iterator[str]:
 def _check_country_article(case: Case, after: str, left: str, name: str) -> Iterator[str]:
     """Yield the new country has its article everywhere: "the US", but also "US has withdrawn"."""
     the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
-    shape, code = case.lexicon.country(name)
+    shape, code = LEXICON.country(name)
     alone = after.strip(" .") == name  # an answer alone needs no article
     if shape == case.plan.span.shape == "name" and not alone and the != (code in ARTICLE_COUNTRIES):
         yield f"{'the ' if the else ''}{name}"

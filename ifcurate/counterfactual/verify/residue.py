@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..edit.views import json_strings
+from ..lexicon.tables import LEXICON
 from ..lexicon.wording import DESCRIBING, FUNCTION_WORDS, GENERIC_WORDS, PARTICLES, fold
 from ..recognise.spans import NUMERIC, PATTERNED, VALUES
 from ..recognise.values import NUMBER_WORDS, date_mentions, number_mentions, number_of
@@ -131,13 +132,13 @@ def _place_parts(case: Case, parts: set[str]) -> set[str]:
 
 
 def _country_names(case: Case) -> tuple[set[str], set[str]]:
-    country = case.lexicon.countries[case.plan.span.code]
+    country = LEXICON.countries[case.plan.span.code]
     acronyms = {n for n in country.names if len(n) <= 4 and n.isupper()}
     return {*country.names, country.adjective, country.plural}, acronyms
 
 
 def _city_names(case: Case) -> tuple[set[str], set[str]]:
-    aliases, city = case.lexicon.city_aliases, case.plan.original
+    aliases, city = LEXICON.city_aliases, case.plan.original
     name = aliases.get(city.lower(), city)
     others = {a for a, n in aliases.items() if n.lower() == name.lower()}
     return {*others, name}, {a.upper() for a in others if len(a) <= 3}
@@ -157,14 +158,14 @@ def _nickname_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
     """Yield a word that may be short for the name: "Sam" for "Samantha"."""
     new = {w.lower() for e in case.edits for w in _LETTERS.findall(e.new)}
     spared = new | FUNCTION_WORDS | case.plan.kept | {"mary", "john"}
-    first = spared | case.lexicon.common  # "Ray" at the start of a sentence, but not "him Ray"
+    first = spared | LEXICON.common  # "Ray" at the start of a sentence, but not "him Ray"
     for word in _LETTERS.findall(case.plan.original):
         if len(word) < 4 or word.lower() in GENERIC_WORDS:
             continue
         begins = re.compile(rf"([.!?:\n]\W*|(?<![^\W\d_]))({re.escape(word[:3])}[^\W\d_]*)")
         for opens, nickname in begins.findall("\n".join(["", *texts.values()])):
             low = nickname.lower()
-            known = low in (first if opens else spared) or low in case.lexicon.country_names
+            known = low in (first if opens else spared) or low in LEXICON.country_names
             if not known and _is_short_for(low, word.lower()):
                 yield f"{nickname!r} may be short for {word!r}"
 

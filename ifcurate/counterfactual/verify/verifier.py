@@ -22,6 +22,7 @@ from ..checks import Check, Refusal
 from ..edit.edits import Edit, invert_edits
 from ..edit.views import json_objects, touches, within
 from ..lexicon.kinds import fictional_type, types_by_table
+from ..lexicon.tables import LEXICON
 from ..lexicon.wording import GENERIC_WORDS, TITLES, either, fold, word_places
 from ..recognise.patterns import pattern_type
 from ..recognise.runs import capital_runs
@@ -112,7 +113,7 @@ def _check_gender(case: Case) -> Iterator[str]:
     if plan.type != "PERSON" or plan.new_type or case.gender not in {"m", "f"}:
         return
     first = fold(plan.substitute.split(" ")[0])
-    listed = TITLES.get(first, "") or case.lexicon.gender.get(first, "")
+    listed = TITLES.get(first, "") or LEXICON.gender.get(first, "")
     if plan.span.shape != "family" and listed in {"m", "f"} and listed != case.gender:
         yield f"{plan.substitute!r} has the other gender"
 
@@ -182,7 +183,7 @@ def _by_table(case: Case) -> Iterator[Span]:
     plan = case.plan
     for new in {plan.substitute, *plan.forms.values()}:
         plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
-        kinds = types_by_table(new) | types_by_table(plain) | {pattern_type(new, case.lexicon)}
+        kinds = types_by_table(new) | types_by_table(plain) | {pattern_type(new)}
         part = plan.type in PATTERNED | {"LOC"} or _INITIALS.fullmatch(new)
         if part and new != plan.substitute:
             kinds.add(plan.type)  # "Harwick" of "Harwick University", "M.T." of "M.T. Kemp"

@@ -33,7 +33,7 @@ from ifcurate.storage.replacing import refuse_replacing, remove_partials
 
 from ..augmenter import Augmenter, in_order, make_augmenter
 from ..checks import Check
-from ..lexicon.tables import load_lexicon
+from ..lexicon.tables import LEXICON
 from ..recognise.names import LexiconRecogniser
 from ..recognise.spans import Recogniser
 from ..settings import AugmentSettings
@@ -84,7 +84,7 @@ class _Run:
             "limit": self.examples.limit,
             "settings": {**asdict(self.settings), "avoid": sorted(self.settings.avoid)},
             "recogniser": self.recogniser.name,
-            "lexicon": load_lexicon().sha256,
+            "lexicon": LEXICON.sha256,
             "judge": None if self.judge is None else self.judge.as_dict(),
             "sample": self.sample,
         }

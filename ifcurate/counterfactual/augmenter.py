@@ -24,16 +24,16 @@ from ifcurate.records import Example
 
 from .checks import Check, Refusal
 from .edit.substitutes import fill_pools
-from .edit.views import View, view_example
+from .edit.views import view_example
 from .engine import Engineer
 from .lexicon.tables import LEXICON
 from .lexicon.wording import without_end_marks
 from .recognise.names import LexiconRecogniser
 from .recognise.spans import Recogniser, Span
 from .settings import AugmentSettings
-from .verify.cases import Counterfactual
+from .verify.cases import Case
 from .write.outcomes import Outcome, Written
-from .write.rows import abstain_row, counterfactual_row, original_row, suite_row
+from .write.rows import abstain_row, counterfactual_row, suite_row
 
 T = TypeVar("T")
 
@@ -122,39 +122,26 @@ class Augmenter:
             raise Refusal(Check.CONTEXT, "the example has no context")
         if not without_end_marks(example.response).strip():
             raise Refusal(Check.ENTITY, "the response is empty")
-        view, engineer = view_example(example), self.engineer
-        settings, planner = engineer.settings, engineer.planner
-        entities = [] if planner is not None else engineer.entities(view)
         parent = row_hash(example.row)
-        made: list[Counterfactual] = []
-        for variant in range(settings.variants):
-            used = {m.plan.substitute for m in made}
-            try:
-                if planner is not None:
-                    made.append(engineer.write_planned(planner, view, used))
-                else:
-                    key = f"{settings.seed}|{variant}|{parent}"
-                    made.append(engineer.write(view, entities, key, used))
-            except Refusal:
-                if not made:
-                    raise
-                break  # there are fewer substitutes than variants
-        return [self._written(example, view, one, parent, n) for n, one in enumerate(made)]
+        cases = self.engineer.counterfactuals(view_example(example), parent)
+        return [self._written(example, case, parent, n) for n, case in enumerate(cases)]
 
-    def _written(
-        self, example: Example, view: View, made: Counterfactual, parent: str, variant: int
-    ) -> Written:
-        pair = f"{parent}-{example.turn}-{variant}"
-        own = {"ifcurate_parent": parent, "ifcurate_pair": pair, **self.columns}
-        row = counterfactual_row(example, view, made, {**own, "ifcurate_variant": variant})
+    def _written(self, example: Example, case: Case, parent: str, variant: int) -> Written:
+        pair = {
+            "ifcurate_parent": parent,
+            "ifcurate_pair": f"{parent}-{example.turn}-{variant}",
+        }
+        row = counterfactual_row(
+            example, case, {**pair, **self.columns, "ifcurate_variant": variant}
+        )
         rows = [row]
         emit = self.engineer.settings.emit
         if emit != "counterfactual" and variant == 0:  # once for all variants
-            rows.insert(0, original_row(example, parent, pair))
-            abstain = abstain_row(example, view, made, parent, pair)
+            rows.insert(0, {**example.row, "ifcurate_role": "original", **pair})
+            abstain = abstain_row(example, case)
             if emit == "pair+abstain" and abstain is not None:
-                rows.append(abstain)
-        return Written(tuple(rows), suite_row(view, made, row), example, made, view)
+                rows.append({**abstain, "ifcurate_role": "abstain", **pair})
+        return Written(tuple(rows), suite_row(case, row), example, case)
 
 
 def _spans(examples: Iterable[Example], recogniser: Recogniser) -> Iterator[Span]:

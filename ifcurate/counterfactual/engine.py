@@ -7,7 +7,7 @@ accepts the result or refuses it. No state is kept between examples.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,10 +21,10 @@ from .lexicon.tables import ARTICLE_COUNTRIES
 from .lexicon.wording import fold
 from .recognise.spans import VALUES, Planner, Recogniser, Span, Substitution
 from .settings import AugmentSettings
-from .verify.cases import Case, Counterfactual
+from .verify.cases import Case
 from .verify.gates import check_answered, check_closed_world, check_size, check_task, settle_gender
 from .verify.geography import settle_group
-from .verify.verifier import PASSED, verify
+from .verify.verifier import verify
 
 #: Checks that fail for every substitute once they fail for one.
 _FINAL = {Check.RESIDUE, Check.SPANS, Check.SUPPORT, Check.NESTING, Check.STRUCTURE}
@@ -45,7 +45,29 @@ class Engineer:
         """The recogniser if it plans whole substitutions, else None."""
         return self.recogniser if isinstance(self.recogniser, Planner) else None
 
-    def entities(self, view: View) -> list[Entity]:
+    def counterfactuals(self, view: View, parent: str) -> Iterator[Case]:
+        """Yield the counterfactuals of one example, each with another substitute.
+
+        `parent` is the hash of its row, which decides the order in which substitutes are tried.
+        Raises the first `Refusal` if there is none.
+        """
+        entities = [] if self.planner is not None else self._entities(view)
+        used: set[str] = set()
+        for variant in range(self.settings.variants):
+            try:
+                if self.planner is not None:
+                    made = self._write_planned(self.planner, view, used)
+                else:
+                    key = f"{self.settings.seed}|{variant}|{parent}"
+                    made = self._write(view, entities, key, used)
+            except Refusal:
+                if not used:
+                    raise
+                return  # there are fewer substitutes than variants
+            used.add(made.plan.substitute)
+            yield made
+
+    def _entities(self, view: View) -> list[Entity]:
         """Return the candidates of one example; raises `Refusal` if there is none."""
         types = frozenset(self.settings.types)
         entities: list[Entity] = []
@@ -57,12 +79,9 @@ class Engineer:
             raise Refusal(Check.ENTITY, "no entity of these types in both context and response")
         return entities
 
-    def write(
-        self, view: View, entities: Sequence[Entity], key: str, used: Set[str]
-    ) -> Counterfactual:
+    def _write(self, view: View, entities: Sequence[Entity], key: str, used: Set[str]) -> Case:
         """Return the counterfactual of the first candidate that passes all checks.
 
-        `key` decides the order in which substitutes are tried; those in `used` are skipped.
         Raises the `Refusal` of the first candidate if none passes.
         """
         grounding = _pass_gates(view, _unshared(view, entities))
@@ -76,7 +95,7 @@ class Engineer:
 
     def _substitute(
         self, view: View, entity: Entity, key: str, used: Set[str], grounding: float
-    ) -> Counterfactual:
+    ) -> Case:
         """Return the first substitute that passes all checks.
 
         Raises the first `Refusal` if none does.
@@ -105,7 +124,7 @@ class Engineer:
         none = Refusal(Check.POLICY, "there is no substitute of this type")
         raise next(iter(refusals), none)
 
-    def write_planned(self, planner: Planner, view: View, used: Set[str]) -> Counterfactual:
+    def _write_planned(self, planner: Planner, view: View, used: Set[str]) -> Case:
         """Return the counterfactual of a plan; after a refusal another plan is requested."""
         grounding = _pass_gates(view, view.response)
         refusals: list[Refusal] = []
@@ -131,20 +150,16 @@ class Engineer:
     def _avoided(self) -> frozenset[str]:
         return frozenset(map(fold, self.settings.avoid))
 
-    def _apply(
-        self, view: View, plan: Substitution, gender: str, grounding: float
-    ) -> Counterfactual:
+    def _apply(self, view: View, plan: Substitution, gender: str, grounding: float) -> Case:
         """Edit and verify one substitution; raises `Refusal` if a check fails."""
         changes = [c for c in find_changes(view, plan) if c[3] != c[4]]
         if len(changes) > _MOST_MENTIONS:
             raise Refusal(Check.SPANS, f"{len(changes)} mentions, over {_MOST_MENTIONS}")
-        edits = tuple(place_edits(changes))
+        edits = place_edits(changes)
         after = apply_edits(view.texts, edits)
-        verify(Case(view, after, edits, plan, self.recogniser, gender))
-        answers = [e for e in edits if e.path == view.response_path]
-        longest = max(answers, key=lambda e: (len(e.old), -e.start))
-        answer, memory = longest.new, longest.old
-        return Counterfactual(after, edits, plan, gender, answer, memory, PASSED, grounding)
+        case = Case(view, after, edits, plan, self.recogniser, gender, grounding)
+        verify(case)
+        return case
 
 
 def _pass_gates(view: View, response: str) -> float:

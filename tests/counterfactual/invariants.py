@@ -100,7 +100,7 @@ def _assert_no_residue(item: Written, after: dict[str, str]) -> None:
                 runs = [r.replace(",", "").rstrip(".") for r in re.findall(r"\d[\d,.]*", text)]
                 assert digits.rstrip(".") not in runs, (plan.original, text)
         return
-    asked = plain(item.view.question_text)
+    asked = plain(item.made.view.question_text)
     memory = plain(str(item.original.row.get("memory_answer", "")))
     for text in map(plain, texts):
         for form in map(plain, old):

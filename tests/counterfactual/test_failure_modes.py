@@ -298,7 +298,7 @@ def test_a_new_first_name_is_no_form_of_the_old_one() -> None:
 def test_a_number_after_a_name_stays() -> None:
     context = "Sultan Bayezid I built it. He ruled for long." + " The walls are high." * 6
     made = written(qca(context, "Who built it?", "Sultan Bayezid I"))
-    assert made.made.texts["answer"].endswith(" I")
+    assert made.made.after["answer"].endswith(" I")
 
 
 def test_a_name_that_may_be_either_becomes_one_that_may_be_either() -> None:

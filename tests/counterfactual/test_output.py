@@ -264,8 +264,8 @@ def test_the_model_check_of_the_text() -> None:
     assert check is not None
     assert check.text_rise == pytest.approx(0, abs=1e-6)  # the rest of the text is the same
     assert why.startswith("the rest of the context is less likely than before by")
-    texts = {**item.made.texts, "input": item.made.texts["input"].replace("was", "gnu", 1)}
-    odd = replace(item, made=replace(item.made, texts=texts))
+    texts = {**item.made.after, "input": item.made.after["input"].replace("was", "gnu", 1)}
+    odd = replace(item, made=replace(item.made, after=texts))
     (rise,) = text_rises([odd], load_engine("toy"))
     assert rise is not None
     assert rise > 0.01

@@ -32,7 +32,7 @@ from ifcurate.records import Example
 from ..checks import Check
 from ..edit.views import TextRange
 from .outcomes import Outcome, Written
-from .rows import edited_example, moved_context
+from .rows import edited_example
 
 #: The contexts of one row as one text, and the substituted places in it.
 _Text = tuple[str, list[tuple[int, int]]]
@@ -115,13 +115,10 @@ def _three(item: Written) -> list[Example]:
     """Return the new context with the new answer, with the original one, and with the text before
     it.
     """
-    made, example = item.made, item.original
-    edit = min(
-        (e for e in made.edits if e.path == item.view.response_path), key=lambda e: e.new_start
-    )
-    text = made.texts[item.view.response_path]
-    before = text[: edit.new_start]
-    base = edited_example(example, item.view, made)
+    case = item.made
+    edit = case.answers[0]
+    before = case.after[edit.path][: edit.new_start]
+    base = edited_example(item.original, case)
     return [
         replace(base, response=before + edit.new),
         replace(base, response=before + edit.old),
@@ -192,12 +189,12 @@ def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
 
 def _before(item: Written) -> _Text:
     places = [(e.path, e.start, e.end) for e in item.made.edits]
-    return _join(item.view.texts, item.view.context, places)
+    return _join(item.made.before, item.made.view.context, places)
 
 
 def _after(item: Written) -> _Text:
     places = [(e.path, e.new_start, e.new_end) for e in item.made.edits]
-    return _join(item.made.texts, moved_context(item.view, item.made), places)
+    return _join(item.made.after, item.made.context, places)
 
 
 def _join(

@@ -11,8 +11,7 @@ from typing import Any
 from ifcurate.records import Example
 
 from ..checks import Check
-from ..edit.views import View
-from ..verify.cases import Counterfactual
+from ..verify.cases import Case
 from .rows import edited_example
 
 _BY_CODE = {check.code: check for check in Check}
@@ -25,14 +24,13 @@ class Written:
     rows: tuple[dict[str, Any], ...]
     suite: dict[str, Any]
     original: Example
-    made: Counterfactual
-    view: View
+    made: Case
 
     @property
     def example(self) -> Example:
         """The counterfactual as an example, to score or mix; its id is that of the pair."""
         row = next(r for r in self.rows if r["ifcurate_role"] == "counterfactual")
-        edited = edited_example(self.original, self.view, self.made)
+        edited = edited_example(self.original, self.made)
         return replace(edited, id=row["ifcurate_pair"], row=row)
 
 

@@ -69,11 +69,11 @@ def _case(number: int, item: Written) -> str:
 
 def _paths(item: Written) -> Iterable[tuple[str, str]]:
     """Yield the label and the path of each text to show, in the order of the row."""
-    context = {p for p, _, _ in item.view.context}
-    question = {p for p, _, _ in item.view.question}
+    context = {p for p, _, _ in item.made.view.context}
+    question = {p for p, _, _ in item.made.view.question}
     edited = {e.path for e in item.made.edits}
-    for path in item.view.texts:
-        if path == item.view.response_path:
+    for path in item.made.view.texts:
+        if path == item.made.view.response_path:
             yield "response", path
         elif path in context:
             yield ("prompt" if path in question else "context"), path
@@ -85,8 +85,8 @@ def _paths(item: Written) -> Iterable[tuple[str, str]]:
 
 def _row(label: str, path: str, item: Written) -> str:
     edits = [e for e in item.made.edits if e.path == path]
-    before = _marked(item.view.texts[path], [(e.start, e.end) for e in edits], "del")
-    after = _marked(item.made.texts[path], [(e.new_start, e.new_end) for e in edits], "ins")
+    before = _marked(item.made.view.texts[path], [(e.start, e.end) for e in edits], "del")
+    after = _marked(item.made.after[path], [(e.new_start, e.new_end) for e in edits], "ins")
     if not edits:
         return f"<tr><th>{html.escape(label)}</th><td colspan=2>{after}</td></tr>"
     return f"<tr><th>{html.escape(label)}</th><td>{before}</td><td>{after}</td></tr>"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 
 from ..checks import Check, Refusal
 from ..lexicon.wording import either
@@ -71,31 +70,17 @@ def _drawn(old: DateMention, number: int) -> DateMention:
 def _date_fits(
     old: DateMention, new: DateMention, others: Sequence[DateMention], years: set[int]
 ) -> bool:
-    """Return whether the date shares no part with another, and keeps the order and the weekday."""
-    if any(_shares_part(new, d) for d in (old, *others)):
+    """Return whether the date shares no month or day with another, and keeps their order."""
+    if any(new.month == d.month or (new.day and new.day == d.day) for d in (old, *others)):
         return False
     if old.year and new.year and not _year_fits(old.year, new.year, years):
         return False
-    if any(date_order(old, d) != date_order(new, d) for d in others):
-        return False
-    return old.weekday_fits is None or _keeps_weekday(old, new)
-
-
-def _keeps_weekday(old: DateMention, new: DateMention) -> bool:
-    return bool(old.weekday_fits and new.day) and _weekday(new) == _weekday(old)
-
-
-def _shares_part(new: DateMention, other: DateMention) -> bool:
-    return new.month == other.month or (new.day is not None and new.day == other.day)
+    return all(date_order(old, d) == date_order(new, d) for d in others)
 
 
 def _year_fits(old: int, new: int, years: set[int]) -> bool:
     passed = any((y < new) != (y < old) for y in years - {old})
     return new not in years and new <= 2029 and not passed
-
-
-def _weekday(mention: DateMention) -> int:
-    return date(mention.year or 1, mention.month, mention.day or 1).weekday()
 
 
 def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:

@@ -125,9 +125,6 @@ def _date_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Chan
     target = date_of_value(plan.substitute)
     for path, text in texts.items():
         for mention in (d for d in date_mentions(text) if d.matches(old)):
-            if _is_unsure(mention, old):
-                reason = f"{mention.text!r} may or may not be {old.text!r}"
-                raise Refusal(Check.ONE_TO_ONE, reason)
             yield path, mention.start, mention.end, mention.text, _dated(mention, target)
 
 
@@ -137,12 +134,6 @@ def _dated(mention: DateMention, target: DateMention) -> str:
     return mention.rewritten(year or 0, target.month, day or 0)
 
 
-def _is_unsure(mention: DateMention, old: DateMention) -> bool:
-    """Return whether a date may or may not be the old one: "May 1950" for "5 May 1950"."""
-    same = (mention.year, mention.day) == (old.year, old.day)
-    return not same and (old.day is None or mention.day is None)
-
-
 def _number_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Change]:
     old = number_of(plan.span)
     new_value = float(plan.substitute)
@@ -150,10 +141,8 @@ def _number_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Ch
         for mention in number_mentions(text):
             if mention.value != old.value:
                 continue
-            if mention.kind != plan.type and mention.kind != "NUMBER":
-                raise Refusal(Check.NUMBERS, f"{mention.text!r} is a {mention.kind} elsewhere")
-            if mention.scale != old.scale:
-                raise Refusal(Check.NUMBERS, f"{mention.text!r} has another scale elsewhere")
+            if mention.kind not in {plan.type, "NUMBER"} or mention.scale != old.scale:
+                raise Refusal(Check.NUMBERS, f"{mention.text!r} is another amount elsewhere")
             new = mention.rewritten(new_value)
             if mention.text[0].isdigit() and float(new.replace(",", "")) != new_value:
                 raise Refusal(Check.NUMBERS, f"{mention.text!r} cannot hold {new_value:g}")

@@ -102,28 +102,20 @@ class DateMention:
     def rewritten(self, year: int, month: int, day: int) -> str:
         """Another date in the same notation; a weekday is kept."""
         out, last = [], 0
+        iso = "-" in self.text[:5]
         for start, end, group in self.pieces:
             old = self.text[start:end]
             new = {
                 "year": str(year),
                 "month": _month_like(old, month),
-                "day": str(day).zfill(len(old)) if old.startswith("0") else str(day),
+                "day": str(day).zfill(2 if iso or old.startswith("0") else 1),
                 "suffix": _ordinal(day),
-                "dot": old,
+                "dot": "" if MONTHS[month - 1] == "May" else old,
                 "weekday": old,
             }[group]
-            if group == "day" and old.isdigit() and len(old) == 2 and "-" in self.text[:5]:
-                new = str(day).zfill(2)
-            if group == "dot" and new and not _abbreviated(self.text, self.pieces, month):
-                new = ""
             out += [self.text[last:start], new]
             last = end
         return "".join([*out, self.text[last:]])
-
-
-def _abbreviated(text: str, pieces: tuple[tuple[int, int, str], ...], month: int) -> bool:
-    old = next(text[a:b] for a, b, g in pieces if g == "month")
-    return _month_like(old, month) != MONTHS[month - 1]
 
 
 def _ordinal(day: int) -> str:
@@ -136,28 +128,21 @@ def _month_like(old: str, month: int) -> str:
     if old.isdigit():
         return str(month).zfill(len(old)) if old.startswith("0") or len(old) == 2 else str(month)
     name = MONTHS[month - 1]
-    if old.lower() in {"sept", "sep"} or (len(old) == 3 and old.lower() != "may"):
+    if old.lower() == "sept" or (len(old) == 3 and old.lower() != "may"):
         name = name[:3]
     return name.upper() if old.isupper() else name.lower() if old.islower() else name
 
 
 def date_mentions(text: str) -> list[DateMention]:
-    """Return all dates of a text in order; of overlapping ones the longer notation."""
+    """Return all dates of a text in order; of overlapping ones the first, longest notation."""
+    matches = [m for p, windows in _where(text) for a, b in windows for m in p.finditer(text, a, b)]
     dates: list[DateMention] = []
-    taken: list[tuple[int, int]] = []  # sorted, disjoint
-    for pattern, windows in _where(text):
-        for match in (m for a, b in windows for m in pattern.finditer(text, a, b)):
-            at = bisect(taken, match.span())
-            left = at > 0 and taken[at - 1][1] > match.start()
-            if (
-                left
-                or _MISREAD.match(text, match.start())
-                or (at < len(taken) and taken[at][0] < match.end())
-            ):
-                continue
+    last = 0
+    for match in sorted(matches, key=lambda m: (m.start(), -m.end())):
+        if match.start() >= last and not _MISREAD.match(text, match.start()):
             dates.append(_date_of(match))
-            taken.insert(at, match.span())
-    return sorted(dates, key=lambda d: d.start)
+            last = match.end()
+    return dates
 
 
 def _date_of(match: re.Match[str]) -> DateMention:

@@ -179,19 +179,3 @@ def json_objects(text: str) -> list[Any]:
             continue
         objects.append(value)
     return objects
-
-
-def json_strings(text: str) -> Iterator[str]:
-    """Yield the decoded strings of JSON in a text with escapes."""
-    if "\\" not in text or not _OPENS.search(text):
-        return
-    for value in json_objects(text):
-        yield from _strings(value)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for inner in (*value, *value.values()) if isinstance(value, dict) else value:
-            yield from _strings(inner)

@@ -86,13 +86,14 @@ def word_places(word: str, text: str) -> Iterator[tuple[int, int]]:
     start = text.find(word)
     while start >= 0:
         end = start + len(word)
-        if not (_is_part(text[start - 1 : start]) or _is_part(text[end : end + 1])):
+        if not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
             yield start, end
         start = text.find(word, start + 1)
 
 
-def _is_part(char: str) -> bool:
-    return char.isalnum() or char == "_"
+def has_word(word: str, text: str) -> bool:
+    """Return whether a text contains one or more whole words, in the same letter case."""
+    return any(word_places(word, text))
 
 
 def word_before(text: str, start: int) -> str:

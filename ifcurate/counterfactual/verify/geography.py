@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..checks import Check, Refusal
 from ..lexicon.tables import LEXICON, Country
-from ..lexicon.wording import either, fold, word_places
+from ..lexicon.wording import either, fold, has_word
 from .cases import Case
 
 _PINNED = re.compile(rf"\b(?:{either('country_words')})\b", re.I)
@@ -19,11 +19,6 @@ _SIGHT = re.compile(
     rf"\b[A-Z][\w'’-]+ (?:{either('sights')})\b|"
     r"\b(?:River|Lake|Mount|University of|Gulf of|Bay of) [A-Z]"
 )
-
-
-def is_named(name: str, folded: str) -> bool:
-    """Return whether a folded text contains the name as whole words."""
-    return any(word_places(fold(name), folded))
 
 
 def settle_group(groups: Sequence[str], texts: Mapping[str, str], city: str) -> str:
@@ -42,13 +37,11 @@ def supports_group(group: str, folded: str) -> bool:
     if group.startswith("US-"):
         state = LEXICON.states.get(group[3:], "")
         return bool(state) and (
-            is_named(state, folded) or bool(re.search(rf", {group[3:].lower()}\b", folded))
+            has_word(fold(state), folded) or bool(re.search(rf", {group[3:].lower()}\b", folded))
         )
-    country = LEXICON.countries.get(group)
-    if country is None:
-        return False
+    country = LEXICON.countries[group]
     names = (*country.names, country.adjective)
-    return any(len(n) > 3 and is_named(n, folded) for n in names)
+    return any(len(n) > 3 and has_word(fold(n), folded) for n in names)
 
 
 def check_geography(case: Case) -> Iterator[str]:
@@ -88,7 +81,7 @@ def _check_city(case: Case) -> Iterator[str]:
 
 def _same_country(case: Case) -> bool:
     plan = case.plan
-    old = set(plan.span.groups) or set(LEXICON.groups(plan.original))
+    old = set(plan.span.groups)
     new = set(LEXICON.groups(plan.substitute))
     return plan.source in {"fictional", "corpus"} or not old or not new or bool(old & new)
 
@@ -101,10 +94,10 @@ def _pin(country: Country, folded: str) -> str:
     own = {fold(n) for n in (*country.names, country.adjective, country.plural)}
     for word in _words_of(country):
         key = fold(word)
-        if len(key) > 3 and key not in own and key in folded and is_named(word, folded):
+        if len(key) > 3 and key not in own and has_word(key, folded):
             return word
     money = fold(country.currency.split(" ")[-1])
-    if money not in {"euro", "dollar", "pound", "franc", "peso"} and is_named(money, folded):
+    if money not in {"euro", "dollar", "pound", "franc", "peso"} and has_word(money, folded):
         return money
     return country.adjective if _is_spoken(country, folded) else ""
 

@@ -37,7 +37,6 @@ _NOUN_BEFORE = {"a", "an", "my", "your", "his", "her", "its", "our", "their"}
 _OWNER = re.compile(r"['’]s [A-Z]")  # "Martha's Vineyard"
 _QUOTED = re.compile(r"[\"“‘']([^\"“”‘\n]{3,90})[\"”’'](?!\w)")
 _NICKNAMED = re.compile(r" [\"“'(]\w+[\"”')] [A-Z]")
-_NICKNAME_BEFORE = re.compile(r"[A-Z]\w* [\"“'(]\w+[\"”')] \Z")
 _NUMBERED = re.compile(r"(?:\d(?:st|nd|rd|th)?|[A-Z][\w-]* (?:and|&)) \Z")
 _SHORT_FORM = re.compile(r"[.,]? ?\((?:[A-Z]+: ?)?[A-Z]{2,}[A-Z.]*\)")
 #: A shared name, or a thing with a name: "a Tom and Jerry cartoon", "a bright red Porsche".
@@ -72,7 +71,6 @@ _CALENDAR = re.compile(rf"\b(?:{either('calendars')})", re.I)
 _BRACKET_BEFORE = re.compile(r"[(\[][^()\[\]]{0,40}\Z")
 _BRACKET_AFTER = re.compile(r"(?:,? ?\d{4})? ?[(\[]([^()\[\]]{0,80})")
 _APART = _BEFORE_PEOPLE | FUNCTION_WORDS  # "a boy named Tim", "a fight with Tim"
-_WHERE = re.compile(r"(?:https?://|www\.|@|#|\\|/)\S*\Z")
 _DAYS = word_set("days")
 _EPITHETS = word_set("epithets")
 #: Things that are named after a person and not owned: "Valentine's Day", "Levi's Stadium".
@@ -86,37 +84,35 @@ def check_nesting(case: Case) -> Iterator[str]:
     if plan.type == "PERSON" and all(_OWNER.match(case.before[e.path], e.end) for e in inside):
         yield f"{plan.original!r} occurs only in a longer name"
     for edit in case.edits:
-        yield from _check_place(case, case.before[edit.path], edit.start, edit.end)
-        if plan.type in PATTERNED | {"PERSON"}:
-            yield from _check_same(case, case.before[edit.path], edit)
+        yield from _check_place(case, case.before[edit.path], edit)
 
 
-def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
+def _check_place(case: Case, text: str, edit: Edit) -> Iterator[str]:
     """H8 for one edit."""
-    kind, name = case.plan.type, text[start:end]
+    kind, start, end = case.plan.type, edit.start, edit.end
     left, right = text[max(0, start - 60) : start], text[end : end + 60]
-    yield from _check_joined(name, left[-1:], right, kind)
-    if _WHERE.search(left):
-        yield "inside an address or a path"
+    yield from _check_joined(edit.old, left[-1:], right, kind)
     if kind == "DATE":
         yield from _check_calendar(text, start, end)
     if kind != "WORK":
         yield from _check_title(text, start, end)
-    if kind in VALUES or kind == "WORK":
-        return
     if kind == "PERSON":
-        yield from _check_named_alone(text, start, end)
-    elif kind in PATTERNED:
+        yield from _check_named_alone(text, edit)
+    elif kind in PATTERNED - {"WORK"}:
         yield from _check_whole_organisation(text, start, end)
-    if before := _longer_to_the_left(case, left):
-        yield f"{before + name!r} is a longer name"
-    if after := _longer_to_the_right(case, right):
-        yield f"{name + after!r} is a longer name"
+    if kind not in VALUES | {"WORK"}:
+        if before := _longer_to_the_left(case, left):
+            yield f"{before + edit.old!r} is a longer name"
+        if after := _longer_to_the_right(case, right):
+            yield f"{edit.old + after!r} is a longer name"
+    if kind in PATTERNED | {"PERSON"}:
+        yield from _check_same(case, text, edit)
 
 
-def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
-    """Yield the name is not that of a thing, and has no quoted nickname between its parts."""
-    before, left, name = word_before(text, start), text[max(0, start - 40) : start], text[start:end]
+def _check_named_alone(text: str, edit: Edit) -> Iterator[str]:
+    """Yield the name is not that of a thing, and no quoted nickname follows it."""
+    name, start, end = edit.old, edit.start, edit.end
+    before, left = word_before(text, start), text[max(0, start - 40) : start]
     if before in _NOUN_BEFORE:
         yield f"'{before} {name}' is no person's name"
     if shared := _PAIR.search(left) or (before not in _APART and _ARTICLE.search(left)):
@@ -124,25 +120,21 @@ def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
     thing = _THING_BEFORE.search(text, max(0, start - 90), start) or _THING_AFTER.match(text, end)
     if thing:
         yield f"{name!r} is a thing: {thing.group().strip()!r}"
-    if _NICKNAMED.match(text, end) or _NICKNAME_BEFORE.search(left):
+    if _NICKNAMED.match(text, end):
         yield f"a nickname is beside {name!r}"
 
 
 def _check_same(case: Case, text: str, edit: Edit) -> Iterator[str]:
     """Yield a part of the name is not that of a place, nor of what another passage is about."""
     alone = " " not in edit.old and not text.startswith(("'s", "’s"), edit.end)
-    if (alone and _is_at(case, text, edit)) or _PLACE_AFTER.match(text, edit.end):
+    left = text[max(0, edit.start - 40) : edit.start]
+    region = _is_place(edit.old) or _REGION_AFTER.match(text, edit.end)  # "from Hale, Ohio"
+    at = (region and _REGION_BEFORE.search(left)) or _PLACE_BEFORE.search(left)
+    if (alone and at) or _PLACE_AFTER.match(text, edit.end):
         yield f"{edit.old!r} may be a place"
     heads = alone and edit.start == 0 and not _NO_HEAD.search(edit.path)
     if heads and " " in case.plan.original and _HEADING.match(text, edit.end):
         yield f"{edit.old!r} is what another passage is about"
-
-
-def _is_at(case: Case, text: str, edit: Edit) -> bool:
-    """Return whether the words around the name say that it is a place: "from Hale, Ohio"."""
-    left = text[max(0, edit.start - 40) : edit.start]
-    region = _is_place(case, edit.old) or _REGION_AFTER.match(text, edit.end)
-    return bool((region and _REGION_BEFORE.search(left)) or _PLACE_BEFORE.search(left))
 
 
 def _check_calendar(text: str, start: int, end: int) -> Iterator[str]:
@@ -179,16 +171,10 @@ def _longer_to_the_left(case: Case, left: str) -> str:
     if case.plan.type == "PERSON" and (particle := _PARTICLE_BEFORE.search(left)):
         return particle.group()
     match = _BEFORE.search(left)
-    if match is None:
+    if match is None or _is_apart_left(match[1], match[2].strip()):
         return ""
-    word, link = match[1], match[2].strip()
-    low = word.lower().rstrip(".")
-    if _is_apart_left(word, low, link):
-        return ""
-    # "New Amsterdam", also at the start of a sentence
-    place = not link and case.plan.type in {"CITY", "COUNTRY"} and low in GENERIC_WORDS
-    joined = place or _is_joined_left(case, word, link, _opens(left[: match.start()]))
-    return match.group() if joined else ""
+    opens = _opens(left[: match.start()])
+    return match.group() if _is_joined_left(case, match[1], match[2].strip(), opens) else ""
 
 
 def _is_joined_left(case: Case, word: str, link: str, opens: bool) -> bool:
@@ -196,18 +182,30 @@ def _is_joined_left(case: Case, word: str, link: str, opens: bool) -> bool:
     if link == "&":
         return case.plan.span.shape != "full"
     if link in {"and", "and the"}:
-        return not (opens or case.plan.type == "PERSON" or _is_place(case, word))
-    ordinary = _is_ordinary(case, word.lower().rstrip("."))
-    return not (opens or ordinary) if link == "the" else not (ordinary and (opens or link != ""))
+        return not (opens or case.plan.type == "PERSON" or _is_place(word))
+    if not link and case.plan.type in {"CITY", "COUNTRY"} and word.lower() in GENERIC_WORDS:
+        return True  # "New Amsterdam", also at the start of a sentence
+    return not (_is_ordinary(word) and (opens or link != ""))
 
 
-def _is_ordinary(case: Case, word: str) -> bool:
+def _is_apart_left(word: str, link: str) -> bool:
+    """Return whether the word before a name is a title, an owner or the end of a sentence."""
+    low = word.lower().rstrip(".")
+    if low in FUNCTION_WORDS | _DAYS:
+        return True
+    if not link and (low in TITLES or low.endswith(("'s", "’s"))):
+        return True
+    return word[-1] == "." and len(word) > 2 and low not in TITLES
+
+
+def _is_ordinary(word: str) -> bool:
     """Return whether it is an ordinary word, capitalised to start a sentence: "Regarding"."""
-    ending = word.endswith(("ing", "ly", "ed"))
-    return word in LEXICON.common or (ending and fold(word) not in LEXICON.gender)
+    low = word.lower().rstrip(".")
+    ending = low.endswith(("ing", "ly", "ed"))
+    return low in LEXICON.common or (ending and fold(low) not in LEXICON.gender)
 
 
-def _is_place(case: Case, word: str) -> bool:
+def _is_place(word: str) -> bool:
     return LEXICON.is_place(word) or LEXICON.country(word)[0] != ""
 
 
@@ -234,7 +232,7 @@ def _is_apart_right(case: Case, word: str, link: str, rest: str, *, own: bool) -
         return True
     if case.plan.type != "PERSON":
         linked = link in {"and", "and the", "the"}
-        return own or word[0].isdigit() or (linked and _is_place(case, word))
+        return own or word[0].isdigit() or (linked and _is_place(word))
     if own:
         return link != "" or low not in _NAMED_AFTER
     return _is_apart_from_person(case, low, link, rest)
@@ -250,15 +248,6 @@ def _is_apart_from_person(case: Case, low: str, link: str, rest: str) -> bool:
         return not ends and (link == "and" or case.plan.span.shape == "full")
     # "Lenin and the Bolsheviks", but not "and the Philosopher's Stone"
     return link == "and the" and more is None
-
-
-def _is_apart_left(word: str, low: str, link: str) -> bool:
-    """Return whether the word before a name is a title, an owner or the end of a sentence."""
-    if low in FUNCTION_WORDS | _DAYS:
-        return True
-    if not link and (low in TITLES or low.endswith(("'s", "’s"))):
-        return True
-    return word[-1] == "." and len(word) > 2 and low not in TITLES
 
 
 def _opens(before: str) -> bool:

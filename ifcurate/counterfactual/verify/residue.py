@@ -7,11 +7,10 @@ Dates and amounts are searched by value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from ..edit.views import json_strings
 from ..lexicon.tables import LEXICON
-from ..lexicon.wording import DESCRIBING, FUNCTION_WORDS, GENERIC_WORDS, PARTICLES, fold
+from ..lexicon.wording import DESCRIBING, FUNCTION_WORDS, GENERIC_WORDS, PARTICLES, fold, has_word
 from ..recognise.spans import NUMERIC, PATTERNED, VALUES
 from ..recognise.values import NUMBER_WORDS, date_mentions, number_mentions, number_of
 from .cases import Case
@@ -20,6 +19,7 @@ _ALIAS = re.compile(
     r"\b(?:(?:pen|stage|birth|maiden|real) name|pseudonym|nicknamed|alias|aka|née)\b", re.I
 )
 _LETTERS = re.compile(r"[^\W\d_]+")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")  # JSON writes "é" as "\u00e9"
 
 
 def check_residual(case: Case) -> Iterator[str]:
@@ -44,24 +44,18 @@ def check_fresh(case: Case) -> Iterator[str]:
         return  # the order of values is kept: H13
     forms = [plan.substitute, *(e.new for e in case.edits)]
     kind = plan.new_type or plan.type
-    if part := _first_part(_parts_of(case, forms, plan.original, kind), case.before):
+    if part := _first_part(_parts_of(case, forms, plan.original, kind), case.before.values()):
         yield f"{part!r} was there before"
     if plan.source != "alias" and plan.type not in PATTERNED | {"LOC"}:
         yield from _shared_words(case)
 
 
-def _find(pattern: str, texts: Mapping[str, str]) -> bool:
-    return any(re.search(pattern, text) for text in texts.values())
-
-
-def _all_texts(case: Case) -> dict[str, str]:
-    """Return the texts after the edits, and the decoded strings of JSON in them."""
+def _all_texts(case: Case) -> list[str]:
+    """Return the texts after the edits, and those with escapes of JSON also decoded."""
     keep = case.view.keep
-    texts = {p: t for p, t in case.after.items() if p not in keep or p.startswith("tools")}
-    for path, text in list(texts.items()):
-        for number, inner in enumerate(json_strings(text)):
-            texts[f"{path}#{number}"] = inner
-    return texts
+    texts = [t for p, t in case.after.items() if p not in keep or p.startswith("tools")]
+    escaped = [t for t in texts if _ESCAPE.search(t)]
+    return texts + [_ESCAPE.sub(lambda code: chr(int(code[1], 16)), t) for t in escaped]
 
 
 def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[str]:
@@ -82,27 +76,26 @@ def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[st
     return parts - plan.kept - {""}
 
 
-def _first_part(parts: Iterable[str], texts: Mapping[str, str]) -> str:
+def _first_part(parts: Iterable[str], texts: Iterable[str]) -> str:
     """Return the first part that occurs in one of the texts; "" if none does.
 
     Parts of four letters or more are searched inside words too, shorter ones as whole words.
     """
     ordered = sorted(parts, key=lambda part: (len(part) < 4, part))
-    for folded in map(fold, texts.values()):
+    for folded in map(fold, texts):
         for part in ordered:
-            word = rf"(?<![^\W_]){re.escape(part)}(?![^\W_])"
-            if part in folded and (len(part) >= 4 or re.search(word, folded)):
+            if part in folded and (len(part) >= 4 or has_word(part, folded)):
                 return part
     return ""
 
 
-def _name_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
+def _name_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
     plan = case.plan
     forms = [plan.original, *plan.forms, *(e.old for e in case.edits)]
     parts = _parts_of(case, forms, plan.substitute, plan.type)
     acronyms: set[str] = set()
     if plan.source != "alias":
-        names, acronyms = _OTHER_NAMES.get(plan.type, _acronym)(case)
+        names, acronyms = _other_names(case)
         parts |= {fold(n) for n in names if len(n) > 3}
     elif fold(plan.original) in fold(plan.substitute):
         parts = set()
@@ -111,7 +104,7 @@ def _name_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
     if part := _first_part(parts, texts):
         yield f"{part!r} is left"
     for acronym in sorted(acronyms):
-        if _find(rf"(?<!\w){re.escape(acronym)}(?!\w)", texts):
+        if any(has_word(acronym, text) for text in texts):
             yield f"{acronym!r} is left"
 
 
@@ -123,38 +116,32 @@ def _place_parts(case: Case, parts: set[str]) -> set[str]:
     """
     whole = {fold(f) for f in (*case.plan.forms, case.plan.original)}
     spoken = {*_LETTERS.findall(fold(" ".join([case.view.question_text, *case.view.memory])))}
-    kept = {p for p in parts if p in whole or " " in p or len(p) < 4}
-    for part in parts - kept - spoken:
-        pattern = re.compile(rf"(?<![^\W_]){re.escape(part)}(?![^\W_])")
-        if any(pattern.search(fold(t)) for t in case.after.values()):
-            kept.add(part)
-    return kept - spoken
+    after = [fold(text) for text in case.after.values()]
+    return {
+        p
+        for p in parts - spoken
+        if p in whole or " " in p or len(p) < 4 or any(has_word(p, text) for text in after)
+    }
 
 
-def _country_names(case: Case) -> tuple[set[str], set[str]]:
-    country = LEXICON.countries[case.plan.span.code]
-    acronyms = {n for n in country.names if len(n) <= 4 and n.isupper()}
-    return {*country.names, country.adjective, country.plural}, acronyms
-
-
-def _city_names(case: Case) -> tuple[set[str], set[str]]:
-    aliases, city = LEXICON.city_aliases, case.plan.original
-    name = aliases.get(city.lower(), city)
-    others = {a for a, n in aliases.items() if n.lower() == name.lower()}
-    return {*others, name}, {a.upper() for a in others if len(a) <= 3}
-
-
-def _acronym(case: Case) -> tuple[set[str], set[str]]:
-    words = _LETTERS.findall(case.plan.original)
-    known = len(words) > 1 and case.plan.type != "WORK" and not case.plan.kept
+def _other_names(case: Case) -> tuple[set[str], set[str]]:
+    """Return the other names of a country or a city, and the acronyms of any name."""
+    plan = case.plan
+    if plan.type == "COUNTRY":
+        country = LEXICON.countries[plan.span.code]
+        acronyms = {n for n in country.names if len(n) <= 4 and n.isupper()}
+        return {*country.names, country.adjective, country.plural}, acronyms
+    if plan.type == "CITY":
+        aliases = LEXICON.city_aliases
+        name = aliases.get(plan.original.lower(), plan.original)
+        others = {a for a, n in aliases.items() if n.lower() == name.lower()}
+        return {*others, name}, {a.upper() for a in others if len(a) <= 3}
+    words = _LETTERS.findall(plan.original)
+    known = len(words) > 1 and plan.type != "WORK" and not plan.kept
     return set(), {"".join(w[0] for w in words).upper()} if known else set()
 
 
-#: Other names of a place and its acronyms, by type.
-_OTHER_NAMES = {"COUNTRY": _country_names, "CITY": _city_names}
-
-
-def _nickname_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
+def _nickname_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
     """Yield a word that may be short for the name: "Sam" for "Samantha"."""
     new = {w.lower() for e in case.edits for w in _LETTERS.findall(e.new)}
     spared = new | FUNCTION_WORDS | case.plan.kept | {"mary", "john"}
@@ -163,7 +150,7 @@ def _nickname_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
         if len(word) < 4 or word.lower() in GENERIC_WORDS:
             continue
         begins = re.compile(rf"([.!?:\n]\W*|(?<![^\W\d_]))({re.escape(word[:3])}[^\W\d_]*)")
-        for opens, nickname in begins.findall("\n".join(["", *texts.values()])):
+        for opens, nickname in begins.findall("\n".join(["", *texts])):
             low = nickname.lower()
             known = low in (first if opens else spared) or low in LEXICON.country_names
             if not known and _is_short_for(low, word.lower()):
@@ -184,34 +171,33 @@ def _alias_left(case: Case) -> Iterator[str]:
             yield f"{alias.group()!r} gives another name"
 
 
-def _initial_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
+def _initial_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
     """Yield an initial that does not fit the new name: "P. Walters" beside "Peter Walters"."""
     original = case.plan.original
     last = original.split(" ")[-1]
     if " " not in original or re.search(r"\b[A-Z]\.", original):
         return
     for name in sorted({e.new.split(" ")[-1] for e in case.edits if e.old.endswith(last)}):
-        if _find(rf"(?<!\w)[A-Z]\. {re.escape(name)}(?!\w)", texts):
+        initial = re.compile(rf"(?<!\w)[A-Z]\. {re.escape(name)}(?!\w)")
+        if any(initial.search(text) for text in texts):
             yield f"an initial precedes {name!r}"
 
 
-def _date_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
+def _date_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
     old = date_mentions(case.plan.original)[0]
     month = next(old.text[a:b] for a, b, group in old.pieces if group == "month")
-    for text in texts.values():
-        if any(d.matches(old) for d in date_mentions(text)):
-            yield f"{old.text!r} is left"
+    for text in texts:
         if old.year and re.search(rf"(?<!\d){old.year}(?!\d)", text):
             yield f"the year {old.year} is left"
         if not month.isdigit() and re.search(rf"\b{month[:3]}(?:{month[3:]})?\b", text):
             yield f"the month {month} is left"
 
 
-def _number_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
+def _number_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
     old = number_of(case.plan.span)
     word = NUMBER_WORDS[int(old.value)] if old.value in range(2, 21) else ""
     bare = re.sub(r"\D", "", old.text) or f"{old.value:g}"
-    for text in texts.values():
+    for text in texts:
         if any(n.value == old.value for n in number_mentions(text)):
             yield f"{old.text!r} is left"
         runs = re.findall(r"\d[\d,]*(?:\.\d+)?", text)

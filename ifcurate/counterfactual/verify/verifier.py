@@ -21,11 +21,10 @@ from typing import Any, Final
 from ..checks import Check, Refusal
 from ..edit.edits import Edit, invert_edits
 from ..edit.views import json_objects, touches, within
-from ..lexicon.kinds import fictional_type, types_by_table
+from ..lexicon.kinds import types_by_table
 from ..lexicon.tables import LEXICON
-from ..lexicon.wording import GENERIC_WORDS, TITLES, either, fold, word_places
+from ..lexicon.wording import GENERIC_WORDS, TITLES, either, fold, has_word
 from ..recognise.patterns import pattern_type
-from ..recognise.runs import capital_runs
 from ..recognise.spans import NUMERIC, PATTERNED, VALUES, Span
 from ..recognise.values import number_of
 from .cases import Case
@@ -85,7 +84,7 @@ def _check_unasked(case: Case) -> Iterator[str]:
     """Neither the question nor its options name a form of the answer."""
     view, asked = case.view, fold(case.view.question_text)
     for form in sorted({fold(e.old) for e in case.edits}):
-        if any(word_places(form, asked)):
+        if has_word(form, asked):
             yield f"the question names {form!r}"
     for path, start, end in view.context:
         if _is_option(view.texts[path][start:end], case.plan.original):
@@ -168,13 +167,6 @@ def _recognise(case: Case, texts: Mapping[str, str]) -> Iterator[Sequence[Span]]
     plan = case.plan
     if plan.type not in VALUES or plan.new_type:
         yield list(_by_table(case))
-    if plan.source == "fictional":
-        yield [
-            Span(path, run.start, run.end, kind, text[run.start : run.end])
-            for path, text in texts.items()
-            for run in capital_runs(text)
-            if (kind := fictional_type(text[run.start : run.end]))
-        ]
     yield case.recogniser.spans(texts)
 
 

@@ -1,8 +1,7 @@
-"""The strings of an example's row, the part of the example that each is in, and JSON in them."""
+"""The strings of an example's row, and the part of the example that each is in."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -158,24 +157,3 @@ def memory_answers(row: Mapping[str, Any]) -> tuple[str, ...]:
     given = [row[name] for name in _MEMORY if isinstance(row.get(name), str)]
     parts = [part.strip(" ,.*") for text in given for part in re.split(r";|\bor\b|[()*]", text)]
     return tuple(dict.fromkeys(part for part in parts if len(part) > 1))
-
-
-_OPENS = re.compile(r"[{\[]")
-_MOST_JSON = 60  # most starts of JSON that are tried in one text
-
-
-def json_objects(text: str) -> list[Any]:
-    """Return every JSON object or array of a text, outermost first."""
-    decoder = json.JSONDecoder()
-    objects, at = [], 0
-    for _ in range(_MOST_JSON):
-        match = _OPENS.search(text, at)
-        if match is None:
-            break
-        try:
-            value, at = decoder.raw_decode(text, match.start())
-        except (ValueError, RecursionError):
-            at = match.start() + 1
-            continue
-        objects.append(value)
-    return objects

@@ -15,17 +15,17 @@ chosen. `checks.Check` has the meaning of each check. Checks outside this module
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from ..checks import Check, Refusal
 from ..edit.edits import Edit, invert_edits
-from ..edit.views import json_objects, touches, within
+from ..edit.views import touches, within
 from ..lexicon.kinds import types_by_table
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import GENERIC_WORDS, TITLES, either, fold, has_word
 from ..recognise.patterns import pattern_type
-from ..recognise.spans import NUMERIC, PATTERNED, VALUES, Span
+from ..recognise.spans import NUMERIC, PATTERNED, VALUES, Span, Substitution
 from ..recognise.values import number_of
 from .cases import Case
 from .geography import check_geography
@@ -43,12 +43,13 @@ _ASKS_THING = re.compile(
 )
 _CHOICES = re.compile(r"\b(?:options|choices)\b", re.I)
 _FENCE = re.compile(r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`")
+#: A key of JSON around an edit, and the signs that JSON and tables are made of.
+_KEY_BEFORE, _KEY_AFTER = re.compile(r'[{,]\s*"[^"\n]*\Z'), re.compile(r'[^"\n]*"\s*:')
+_SIGNS = frozenset('"\\{}[]|\t\r\n')
 _INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 
 
 def _check_spans(case: Case) -> Iterator[str]:
-    if not case.edits:
-        yield "nothing to edit"
     if invert_edits(case.after, case.edits) != case.before:
         yield "text outside the recorded spans has changed"
     for edit in case.edits:
@@ -118,90 +119,65 @@ def _check_gender(case: Case) -> Iterator[str]:
 
 
 def _check_structure(case: Case) -> Iterator[str]:
-    """H9: no edit is inside code, and JSON and tables keep their shape."""
+    """H9: no edit is inside code or a key of JSON, or adds a sign of JSON or of a table."""
     for path in dict.fromkeys(e.path for e in case.edits):
-        before, after = case.before[path], case.after[path]
-        codes = [(path, *code.span()) for code in _FENCE.finditer(before)]
+        codes = [(path, *code.span()) for code in _FENCE.finditer(case.before[path])]
         if any(touches(edit, codes) for edit in case.edits):
             yield "an edit inside code"
-        if _shapes(before) != _shapes(after):
-            yield "the JSON has another shape"
-        if any(_columns(before, mark) != _columns(after, mark) for mark in "|\t"):
-            yield "the lines, or the columns of a table, have changed"
-
-
-def _shapes(text: str) -> list[Any]:
-    return [_shape(value) for value in json_objects(text)]
-
-
-def _columns(text: str, mark: str) -> list[int]:
-    return [line.count(mark) for line in text.split("\n")]
-
-
-def _shape(value: Any) -> Any:
-    """Return the structure of a value: keys, order, lengths, types."""
-    if isinstance(value, dict):
-        return [(k, _shape(v)) for k, v in value.items()]
-    if isinstance(value, list):
-        return [_shape(v) for v in value]
-    return value if isinstance(value, bool) else type(value)
+    for edit in case.edits:
+        text, start, end = case.before[edit.path], edit.start, edit.end
+        key = _KEY_AFTER.match(text, end, end + 80)
+        if key and _KEY_BEFORE.search(text, max(0, start - 80), start):
+            yield "a key of JSON would change"
+        if added := (_SIGNS & {*edit.new}) - {*edit.old}:
+            yield f"the new text has {min(added)!r}"
 
 
 def _check_type(case: Case) -> Iterator[str]:
     """H5: every new form is recognised as the type of the original."""
-    wanted = case.plan.new_type or case.plan.type
-    missing = _missing_amount if wanted in NUMERIC else _missing_name
-    texts = {p: case.after[p] for p in dict.fromkeys(e.path for e in case.edits)}
-    spans: list[Span] = []
-    what = ""
-    for recognised in _recognise(case, texts):
-        spans += [s for s in recognised if s.type == wanted]
-        what = missing(case, spans)
-        if not what:
-            return
-    yield f"{what} is not recognised as {wanted}"
-
-
-def _recognise(case: Case, texts: Mapping[str, str]) -> Iterator[Sequence[Span]]:
-    """Yield the spans of the texts after the edits, in batches, the fastest first."""
     plan = case.plan
-    if plan.type not in VALUES or plan.new_type:
-        yield list(_by_table(case))
-    yield case.recogniser.spans(texts)
+    wanted = plan.new_type or plan.type
+    known = _words(n for n in {plan.substitute, *plan.forms.values()} if wanted in _types(plan, n))
+    missing = [e for e in case.edits if fold(e.new) not in known]
+    if missing:
+        recognised = case.recogniser.spans({e.path: case.after[e.path] for e in missing})
+        spans = [s for s in recognised if s.type == wanted]
+        unseen = _unseen_amount(plan, spans) if wanted in NUMERIC else _unseen_name(missing, spans)
+        if unseen:
+            yield f"{unseen} is not recognised as {wanted}"
 
 
-def _by_table(case: Case) -> Iterator[Span]:
-    """Yield a span of each new form, with the types that tables and patterns give it alone."""
-    plan = case.plan
-    for new in {plan.substitute, *plan.forms.values()}:
-        plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
-        kinds = types_by_table(new) | types_by_table(plain) | {pattern_type(new)}
-        part = plan.type in PATTERNED | {"LOC"} or _INITIALS.fullmatch(new)
-        if part and new != plan.substitute:
-            kinds.add(plan.type)  # "Harwick" of "Harwick University", "M.T." of "M.T. Kemp"
-        yield from (Span("", 0, len(new), kind, new) for kind in kinds - {""})
+def _unseen_amount(plan: Substitution, spans: Iterable[Span]) -> str:
+    values = {number_of(s).value for s in spans}
+    return "" if float(plan.substitute) in values else "an amount"
 
 
-def _missing_name(case: Case, spans: Sequence[Span]) -> str:
-    """Return the first new form that is not a span, a word of a span, or inside a span.
-
-    "" if all are.
-    """
-    whole = {w for s in spans for w in (s.text, *re.findall(r"[^\W\d_]+", s.text))}
-    folded = {fold(w) for w in whole}
-    for edit in case.edits:
-        if fold(edit.new) not in folded and not any(_covers(s, edit) for s in spans):
+def _unseen_name(edits: Iterable[Edit], spans: Sequence[Span]) -> str:
+    """Return the first new form that is not a span, a word of a span, or inside a span."""
+    known = _words(s.text for s in spans)
+    for edit in edits:
+        if fold(edit.new) not in known and not any(_covers(s, edit) for s in spans):
             return repr(edit.new)
     return ""
 
 
+def _types(plan: Substitution, new: str) -> set[str]:
+    """Return the types that tables and patterns give a new form alone."""
+    plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
+    types = types_by_table(new) | types_by_table(plain) | {pattern_type(new)}
+    part = plan.type in PATTERNED | {"LOC"} or _INITIALS.fullmatch(new)
+    if part and new != plan.substitute:
+        types.add(plan.type)  # "Harwick" of "Harwick University", "M.T." of "M.T. Kemp"
+    return types
+
+
+def _words(names: Iterable[str]) -> set[str]:
+    """Return the folded names and their words."""
+    return {fold(w) for name in names for w in (name, *re.findall(r"[^\W\d_]+", name))}
+
+
 def _covers(span: Span, edit: Edit) -> bool:
     return span.path == edit.path and span.start <= edit.new_start and edit.new_end <= span.end
-
-
-def _missing_amount(case: Case, spans: Sequence[Span]) -> str:
-    values = {number_of(s).value for s in spans}
-    return "" if float(case.plan.substitute) in values else "an amount"
 
 
 #: The checks of an edited example, in the order in which they run.

@@ -56,7 +56,9 @@ def _has_forms(new: Country, old: Country, present: set[str]) -> bool:
     """Return whether it is another country, with a counterpart of every form in the text."""
     if new is old or (present and not new.adjective) or (old.plural in present and not new.plural):
         return False
-    return len(present) < 2 or _regular(new) == _regular(old)
+    # "Peruvian", "Peruvians", but "Chinese" in both cases
+    regular = [c.plural == c.adjective + "s" for c in (new, old)]
+    return len(present) < 2 or regular[0] == regular[1]
 
 
 def _articles_fit(old: Country, new: Country, texts: Mapping[str, str]) -> bool:
@@ -68,11 +70,6 @@ def _articles_fit(old: Country, new: Country, texts: Mapping[str, str]) -> bool:
         if any(article.search(t) for t in texts.values()):
             return False
     return True
-
-
-def _regular(country: Country) -> bool:
-    """Return whether the plural is the adjective with an s ("Peruvian", "Peruvians")."""
-    return country.plural == country.adjective + "s"
 
 
 def country_forms(span: Span, name: str, *, made_up: bool) -> dict[str, str]:

@@ -58,7 +58,7 @@ def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
         for index, middle in enumerate(plain[1:-1]):
             forms[f"middle{index}"] = middle.strip(_QUOTES)
         forms["middle_last"] = " ".join(parts[1:])
-        if particles and len(plain) > 2:
+        if particles:
             forms["middle_plain"] = " ".join(plain[1:])
     return forms
 

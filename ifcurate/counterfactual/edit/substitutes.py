@@ -20,7 +20,7 @@ from typing import TypeAlias
 from ..checks import Check, Refusal
 from ..lexicon.kinds import drawn, fictional_names, fictional_titles
 from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON
-from ..lexicon.wording import HONOURS, PARTICLES, fold, word_sets
+from ..lexicon.wording import PARTICLES, fold, word_sets
 from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span, Substitution
 from .countries import country_forms, fitting_countries
@@ -29,7 +29,7 @@ from .forms import name_forms
 
 _TRIES = 12
 _EITHER = word_sets("either_names")
-_LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]+\Z")
+_LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]{4,}\Z")
 _INITIAL = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z|(?:Jr|Sr|[IVX]+)\.?\Z")
 _SUFFIX = re.compile(r"(?:Jr|Sr|[IVX]+)\.?\Z")
 _USUAL_INITIALS = "ABCDEGHJLMPRST"
@@ -157,7 +157,8 @@ def _by_ending(names: tuple[str, ...], final_s: bool) -> tuple[str, ...]:
 
 
 def _people(span: Span, wanted: Wanted, *, final_s: bool) -> Iterator[str]:
-    words = span.text.split(" ")
+    named, the, epithet = span.text.partition(" the ")  # Catherine the Great
+    words = named.split(" ")
     firsts, lasts = _name_pools(span, wanted)
     if len(words) == 1 and span.shape != "family":
         firsts = _by_ending(firsts, final_s)
@@ -168,10 +169,10 @@ def _people(span: Span, wanted: Wanted, *, final_s: bool) -> Iterator[str]:
         yield from families
         return
     orders = [_dozen(f"{wanted.key}|{i}", firsts) for i in range(len(words))]
-    family = _family_place(words)
+    family = name_forms(named).get("last", "")
     for last, *picked in zip(families, *orders, strict=True):
         if len({*picked}) == len(picked):  # no "Ernest Ernest Smith"
-            yield _fill(words, picked, last, family, wanted.kept)
+            yield _fill(words, picked, family, last, wanted.kept) + the + epithet
 
 
 def _name_pools(span: Span, wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -197,45 +198,22 @@ def _may_be_family(key: str) -> bool:
     return key not in LEXICON.gender or key in LEXICON.surnames or key in LEXICON.wordy
 
 
-def _family_place(words: Sequence[str]) -> int:
-    """Return the index of the family name in a name; -1 if there is none ("Queen Elizabeth II")."""
-    end = words.index("the") if "the" in words else len(words)
-    titled = words[0].lower() in HONOURS
-    plain = [
-        index
-        for index, word in enumerate(words[:end])
-        if index >= titled and not _INITIAL.match(word) and word.lower() not in PARTICLES
-    ]
-    alone = len(plain) == 1 and (titled or (plain == [0]))
-    return plain[-1] if plain and not alone else -1
-
-
 def _fill(
-    words: Sequence[str], firsts: Sequence[str], last: str, family: int, kept: frozenset[str]
+    words: Sequence[str], firsts: Sequence[str], family: str, last: str, kept: frozenset[str]
 ) -> str:
-    """Return a name with the same parts; titles, suffixes, epithets, dots and quotes are kept."""
+    """Return a name with the same parts; suffixes, dots and quotes are kept, particles are not."""
     new: list[str] = []
-    end = words.index("the") if "the" in words else len(words)
     for index, word in enumerate(words):
-        if index >= end or fold(word) in kept or _stays(word, index, words):
+        suffix = 0 < index == len(words) - 1 and _SUFFIX.match(word)  # "Mehmet II"
+        if suffix or fold(word) in kept:
             new.append(word)
-        elif word.lower() in PARTICLES:
-            continue
         elif _INITIAL.match(word):
             new.append(_other_initials(word, firsts[index]))
         elif quoted := _NICKNAME.match(word):
             new.append(f"{quoted[1]}{firsts[index]}{quoted[2]}")
-        else:
-            new.append(last if index == family else firsts[index])
+        elif word.lower() not in PARTICLES:
+            new.append(last if word == family else firsts[index])
     return " ".join(new)
-
-
-def _stays(word: str, index: int, words: Sequence[str]) -> bool:
-    """Return whether a word of a name is its title or a suffix."""
-    title = index == 0 and len(words) > 1 and word.lower() in HONOURS
-    suffix = bool(_SUFFIX.match(word))
-    last = 0 < index == len(words) - 1 and (suffix or len(word) == 1)  # "Malcolm X", "Mehmet II"
-    return title or last or (index > 1 and suffix)
 
 
 def _other_initials(written: str, name: str) -> str:
@@ -278,7 +256,6 @@ def _good_city(name: str) -> bool:
     low = name.lower()
     return (
         bool(_LATIN.match(name))
-        and len(low) >= 4
         and not any(low in t for t in (LEXICON.gender, LEXICON.surnames, LEXICON.wordy))
         and not any(low in t for t in (LEXICON.common, LEXICON.country_names, LEXICON.state_names))
         and len(LEXICON.groups(name)) == 1
@@ -291,20 +268,14 @@ def _aliases(span: Span) -> Iterator[Substitution]:
     if span.shape == "name" and span.code not in ARTICLE_COUNTRIES:
         names = [n for n in LEXICON.countries[span.code].names if n != span.text]
     elif span.type == "CITY":
-        names = _city_aliases(span.text.lower())
+        key, aliases = span.text.lower(), LEXICON.city_aliases
+        usual = (a for a, name in aliases.items() if name.lower() == key and "." not in a)
+        names = [a.title() for a in usual if len(a) > 3]
+        names += [aliases[key]] if key in aliases else []
     if not names:
         raise Refusal(Check.POLICY, f"no other name is known for {span.text!r}")
     for name in names:
         yield Substitution(span, name, {span.text: name}, source="alias")
-
-
-def _city_aliases(key: str) -> list[str]:
-    names = [
-        alias.title() if " " in alias else alias.capitalize()
-        for alias, name in LEXICON.city_aliases.items()
-        if name.lower() == key and "." not in alias and len(alias) > 3
-    ]
-    return names + [name for alias, name in LEXICON.city_aliases.items() if alias == key]
 
 
 _SWAPS = {"PERSON": "CITY", "CITY": "PERSON", "COUNTRY": "PERSON", "DATE": "CITY", "ORG": "PERSON"}
@@ -326,10 +297,6 @@ def _names_of(target: str, span: Span, key: str) -> list[str]:
     if target == "PERSON":
         person = replace(span, text="Ann Person", shape="full")
         return list(_people(person, Wanted("lexicon", key), final_s=False))
-    return _large_countries()
-
-
-def _large_countries() -> list[str]:
     large = (c for c in LEXICON.countries.values() if c.population > 5_000_000)
     names = (c.names[0] for c in large if c.code not in ARTICLE_COUNTRIES)
     return sorted(name for name in names if " " not in name)

@@ -13,7 +13,7 @@ class Check(Enum):
     ENTITY = "entity", "context and response share no entity of these types"
     RESIDUE = "H1", "a part or a short form of the original would be left in the text"
     FRESHNESS = "H2", "the substitute, or a part of it, is in the row already"
-    SPANS = "H3", "the edits would change other text"
+    SPANS = "H3", "the edits would change other text, or nothing"
     ONE_TO_ONE = "H4", "two names would become one, or one name two"
     TYPE = "H5", "the new text is not recognised as what the original was"
     SUPPORT = "H6", "the answer is not in both context and response, or the question names it"

@@ -7,7 +7,7 @@ notations of a day). An entity that the question names is not a candidate.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ifcurate.options.augment import TYPES
@@ -21,7 +21,7 @@ from .views import View, touches, within
 _ORDER = {t: i for i, t in enumerate(TYPES)}
 _CAPITALISED = re.compile(r"(?<![^\W_])[A-ZÀ-ÖØ-ÞĀ-Ž][^\W_]*")
 _DIGIT = re.compile(r"\d")
-_NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)})\b", re.I)
+_VALUE = re.compile(rf"\d|\b(?:{'|'.join(NUMBER_WORDS)})\b", re.I)
 _LONGEST_NAME = 60  # most characters of a lower-case response that may be one name
 
 
@@ -42,7 +42,8 @@ def may_share(view: View, types: Set[str]) -> bool:
     word that is not a function word. Only the forms of a country may have no word in common.
     """
     response, context = view.response, view.context_text
-    if types & VALUES and all(_has_value(text, types) for text in (response, context)):
+    pattern = _VALUE if "NUMBER" in types else _DIGIT
+    if types & VALUES and pattern.search(response) and pattern.search(context):
         return True
     answer = response.strip().rstrip(".")
     if answer.islower():
@@ -50,10 +51,6 @@ def may_share(view: View, types: Set[str]) -> bool:
         return len(answer) <= _LONGEST_NAME and any(m.group()[0].isupper() for m in places)
     named = _name_words(response)
     return bool(named) and ("COUNTRY" in types or not named.isdisjoint(_name_words(context)))
-
-
-def _has_value(text: str, types: Set[str]) -> bool:
-    return bool(_DIGIT.search(text) or ("NUMBER" in types and _NUMBER_WORD.search(text)))
 
 
 def _name_words(text: str) -> set[str]:
@@ -90,16 +87,16 @@ def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
     """Names of the context, and parts of them, that the recogniser missed in the response."""
     text, path = view.texts[view.response_path], view.response_path
     taken = [(s.start, s.end) for s in spans if s.path == path]
-    for span in _first_of_each(s for s in spans if s.path != path):
+    first: dict[str, Span] = {}  # the first span of each name
+    for span in spans:
+        if span.path != path and span.type not in VALUES:
+            first.setdefault(span.text, span)
+    for span in first.values():
         for form, shape in _forms_of(span):
             for a, b in word_places(form, text):
-                if _is_free(a, b, taken):
+                if all(b <= start or end <= a for start, end in taken):
                     taken.append((a, b))
                     yield replace(span, path=path, start=a, end=b, text=form, shape=shape)
-
-
-def _is_free(start: int, end: int, taken: Sequence[tuple[int, int]]) -> bool:
-    return all(b <= start or end <= a for a, b in taken)
 
 
 def _forms_of(span: Span) -> list[tuple[str, Shape]]:
@@ -108,15 +105,6 @@ def _forms_of(span: Span) -> list[tuple[str, Shape]]:
         return [(span.text, span.shape)]
     forms = name_forms(span.text).values()
     return [(form, span.shape if form == span.text else "part") for form in forms]
-
-
-def _first_of_each(spans: Iterable[Span]) -> list[Span]:
-    """Return the first span of every name; dates and amounts are left out."""
-    first: dict[str, Span] = {}
-    for span in spans:
-        if span.type not in VALUES:
-            first.setdefault(span.text, span)
-    return list(first.values())
 
 
 def _whole_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:

@@ -1,7 +1,7 @@
 """The types of a name by the tables alone, and the made-up names.
 
 Made-up names are built from syllables. Their number is finite, so that a made-up name can be
-recognised. Names that exist in the lexicon are left out.
+recognised. None of them is in the lexicon.
 """
 
 from __future__ import annotations
@@ -26,14 +26,7 @@ def fictional_names(kind: str) -> tuple[str, ...]:
     """Return all made-up names of one kind: "first_m", "first_f", "last", "city",
     "country" or "company"."""
     starts, ends = (_PARTS[f"{kind}_{part}"] for part in ("starts", "ends"))
-    names = (a + b for b in ends for a in starts)
-    return tuple(
-        n
-        for n in names
-        if n.lower() not in LEXICON.gender
-        and n.lower() not in LEXICON.surnames
-        and not LEXICON.is_place(n)
-    )
+    return tuple(start + end for end in ends for start in starts)
 
 
 @lru_cache(maxsize=1)

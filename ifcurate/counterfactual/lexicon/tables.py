@@ -14,21 +14,13 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final, Literal
 
-from .wording import FUNCTION_WORDS, fold, word_set
+from .wording import FUNCTION_WORDS, fold, word_list, word_set
 
 #: Countries that are written with "the".
 ARTICLE_COUNTRIES = word_set("article_countries")
 
 #: Classes of the lexicon whose names are places; others are things (animals, currencies).
-PLACE_CLASSES = (
-    "river",
-    "desert",
-    "island",
-    "lake",
-    "mountain",
-    "waterfall",
-    "rainforest",
-)
+PLACE_CLASSES = word_list("place_classes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from ifcurate.errors import ModelError
 from ifcurate.phrases import install_line
 
 from ..lexicon.tables import LEXICON
-from ..lexicon.wording import TITLES, fold, word_keys
+from ..lexicon.wording import TITLES, fold, word_keys, word_list
 from .people import PersonName, person_name
 from .spans import VALUES, Shape, Span
 from .values import NUMBER_WORDS, value_spans
@@ -112,22 +112,8 @@ def span_of(kind: str, text: str) -> Span:
     return next((s for s in spans if s.type == kind and s.text == text), plain)
 
 
-_LABELS = [
-    "person",
-    "organization",
-    "city",
-    "country",
-    "nationality",
-    "location",
-    "facility",
-    "work of art",
-    "event",
-    "product",
-    "date",
-    "money",
-    "quantity",
-    "number",
-]
+#: The labels that GLiNER is asked for.
+_ASKED = [label.replace("_", " ") for label in word_list("asked_labels")]
 _WINDOW = 1400  # most characters of one call of GLiNER, about 280 words
 
 Labels = Iterable[tuple[int, int, str]]  # start, end, label
@@ -175,7 +161,7 @@ def gliner_recogniser(model: Any, name: str, types: Sequence[str]) -> ModelRecog
                 (start + e["start"], start + e["end"], e["label"])
                 for start, end in _windows(text)
                 for e in sorted(
-                    model.predict_entities(text[start:end], _LABELS, threshold=0.5),
+                    model.predict_entities(text[start:end], _ASKED, threshold=0.5),
                     key=lambda e: int(e["start"]),
                 )
             ]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ifcurate.options.augment import DEFAULT_TYPES
 
 from ..lexicon.tables import LEXICON
-from ..lexicon.wording import SHORT_NAMES, TITLES, fold
+from ..lexicon.wording import SHORT_NAMES, TITLES, fold, word_set
 from .patterns import pattern_spans
 from .people import PersonName, evidence_at, may_be_named, person_name
 from .runs import Run, capital_runs
@@ -30,9 +30,7 @@ _PREPOSITION = re.compile(
 )
 _LABEL = re.compile(r":(?=[ \n])")
 _INSIDE = re.compile(r"\b(?:in|near|outside|around) \Z", re.I)
-_NOT_COUNTRIES = frozenset(
-    {"jordan", "chad", "georgia", "guinea", "congo", "turkey", "america", "korea", "states"}
-)
+_NOT_COUNTRIES = word_set("not_countries")  # Jordan the person, Turkey the bird, Georgia the state
 _SURE, _AGAINST = 2, -2  # evidence that accepts an unlisted name, or drops a name
 
 
@@ -221,7 +219,7 @@ class LexiconRecogniser:
         """Return whether a name of a small town is a first name here: it never follows "in" or
         "near".
         """
-        if key not in LEXICON.english_names and key not in SHORT_NAMES:
+        if key not in LEXICON.english_names:
             return False
         if key not in SHORT_NAMES and self._is_among(key, LEXICON.groups(key), 3):
             return False
@@ -241,10 +239,8 @@ class LexiconRecogniser:
         written = text[start:end]
         key = written.lower()
         shape, code = LEXICON.country(key)
-        if shape == "name" and (
-            key in _NOT_COUNTRIES or (key in {"us", "uk", "uae"} and not written.isupper())
-        ):
-            return  # Jordan the person, Turkey the bird, Georgia the state; "us" the pronoun
+        if shape == "name" and (key in _NOT_COUNTRIES or written == "Us"):
+            return
         if shape:
             yield Span(path, start, end, "COUNTRY", written, shape=shape, code=code)
         elif (groups := LEXICON.groups(key)) and self._is_city(text, start, end, groups):

@@ -7,7 +7,7 @@ values with another unit beside them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..edit.edits import Edit
 from ..lexicon.wording import either
@@ -38,39 +38,30 @@ def check_order(case: Case) -> Iterator[str]:
     if plan.type == "DATE" and not plan.new_type:
         yield from _check_dates(case)
     elif plan.type in NUMERIC and not plan.new_type:
-        yield from _check_amounts(case)
+        old = number_of(plan.span).value
+        others = {n.value for t in case.before.values() for n in number_mentions(t)} - {old}
+        yield from _check_amounts(old, float(plan.substitute), sorted(others))
         for edit in case.edits:
             yield from _check_unit(case.before[edit.path], edit)
         if plan.type != "YEAR":
-            yield from _check_sums(case)
+            yield from _check_sums(case, old, sorted(others)[:60])
 
 
-def _amounts(case: Case) -> tuple[float, list[float]]:
-    """Return the original amount, and the sorted other amounts of the text."""
-    old = number_of(case.plan.span).value
-    return old, sorted({n.value for t in case.before.values() for n in number_mentions(t)} - {old})
-
-
-def _check_amounts(case: Case) -> Iterator[str]:
+def _check_amounts(old: float, new: float, others: Sequence[float]) -> Iterator[str]:
     """Yield the order with all other amounts is kept."""
-    old, others = _amounts(case)
-    new = float(case.plan.substitute)
     for value in others:
         if (value < old) != (value < new) or value == new:
             yield f"the order of {old:g} and {value:g} would change"
 
 
-def _check_sums(case: Case) -> Iterator[str]:
-    """Yield the amount is not part of a sum with others (of the first 60), and no word hints at
-    one.
-    """
-    old, others = _amounts(case)
-    for value in others[:60]:
+def _check_sums(case: Case, old: float, others: Sequence[float]) -> Iterator[str]:
+    """Yield the amount is not part of a sum with others, and no word hints at one."""
+    for value in others:
         if value in (0, 1):
             continue
         sums = {old + value, old - value, value - old, old * value, old / value, value / old}
         multiples = {old * 2, old / 2, old * 10, old / 10}
-        if sums & {*others[:60]} - {value} or value in multiples:
+        if sums & {*others} - {value} or value in multiples:
             yield f"{old:g} and {value:g} may be parts of one sum"
     if case.plan.type == "MONEY" and any(_SUMS.search(text) for text in case.before.values()):
         yield "the amount may be the result of a sum"

@@ -50,6 +50,8 @@ _INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 
 
 def _check_spans(case: Case) -> Iterator[str]:
+    if not case.edits:
+        yield "nothing to edit"
     if invert_edits(case.after, case.edits) != case.before:
         yield "text outside the recorded spans has changed"
     for edit in case.edits:

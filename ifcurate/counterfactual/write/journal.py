@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ifcurate.errors import DataError
 
@@ -42,16 +42,9 @@ class Journal:
 
         Raises `DataError` if the file cannot be written.
         """
-        with self._writable():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            stream = self._path.open("r+b" if self.resumes else "wb")
+        stream = self._open()
         try:
-            with self._writable():
-                stream.truncate(self._size)
-                stream.seek(self._size)
-                if not self.resumes:
-                    stream.write(json.dumps({"identity": self._identity}).encode() + b"\n")
-            yield from self.read() if self.known else ()
+            yield from self.read()
             for outcome in outcomes:
                 record = outcome.as_record()
                 text = json.dumps(record, ensure_ascii=False, default=str)
@@ -63,6 +56,18 @@ class Journal:
         finally:
             with contextlib.suppress(OSError):  # a full disk has raised an error before
                 stream.close()
+
+    def _open(self) -> IO[bytes]:
+        """Return the file, open behind its last whole line."""
+        with self._writable():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            stream = self._path.open("r+b" if self.resumes else "wb")
+            if not self.resumes:
+                stream.write(json.dumps({"identity": self._identity}).encode() + b"\n")
+                stream.flush()
+            stream.truncate(self._size or stream.tell())
+            stream.seek(0, 2)
+        return stream
 
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:

@@ -170,7 +170,11 @@ def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
     None for a text that the engine cannot score or that has no other token. Texts are cut to the
     engine's length.
     """
-    texts = [text for item in items for text in (_before(item), _after(item))]
+    texts: list[_Text] = []
+    for case in (item.made for item in items):
+        old = [(e.path, e.start, e.end) for e in case.edits]
+        new = [(e.path, e.new_start, e.new_end) for e in case.edits]
+        texts += [_join(case.before, case.view.context, old), _join(case.after, case.context, new)]
     tokenizer = engine.tokenizer
     start = tokenizer.fallback_start_id if tokenizer.bos_id is None else tokenizer.bos_id
     encodings = tokenizer.encode_batch([text for text, _ in texts])
@@ -185,16 +189,6 @@ def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
         outside = [not _touches(token, places) for token in offsets]
         losses.append(-answer[np.array(outside, dtype=bool)])
     return [_rise(*pair) for pair in zip(losses[0::2], losses[1::2], strict=True)]
-
-
-def _before(item: Written) -> _Text:
-    places = [(e.path, e.start, e.end) for e in item.made.edits]
-    return _join(item.made.before, item.made.view.context, places)
-
-
-def _after(item: Written) -> _Text:
-    places = [(e.path, e.new_start, e.new_end) for e in item.made.edits]
-    return _join(item.made.after, item.made.context, places)
 
 
 def _join(

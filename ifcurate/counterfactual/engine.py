@@ -157,9 +157,7 @@ class Engineer:
             raise Refusal(Check.SPANS, f"{len(changes)} mentions, over {_MOST_MENTIONS}")
         edits = place_edits(changes)
         after = apply_edits(view.texts, edits)
-        case = Case(view, after, edits, plan, self.recogniser, gender, grounding)
-        verify(case)
-        return case
+        return verify(Case(view, after, edits, plan, self.recogniser, gender, grounding))
 
 
 def _pass_gates(view: View, response: str) -> float:

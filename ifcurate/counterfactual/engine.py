@@ -110,7 +110,6 @@ class Engineer:
             group = settle_group(span.groups, texts, span.text)
             span = replace(span, groups=(group,))
         elif span.type == "COUNTRY":
-            _check_country_names(entity)
             wanted = replace(wanted, article=_has_article(span, texts))
         refusals: list[Refusal] = []
         for plan in propose(span, texts, wanted, self.pools):
@@ -224,9 +223,3 @@ def _has_article(span: Span, texts: Mapping[str, str]) -> bool:
         return False
     pattern = re.compile(rf"(?<!\w)the {re.escape(span.text)}(?!\w)", re.I)
     return any(pattern.search(t) for t in texts.values())
-
-
-def _check_country_names(entity: Entity) -> None:
-    names = {m.text.lower() for m in entity.mentions if m.shape == "name"}
-    if len(names) > 1:
-        raise Refusal(Check.ONE_TO_ONE, f"the country has {len(names)} names in the text")

@@ -25,12 +25,11 @@ from .edit.forms import find_changes
 from .edit.substitutes import person_forms
 from .edit.views import TextRange, View, view_example
 from .lexicon.kinds import types_by_table
-from .lexicon.tables import LEXICON
-from .lexicon.wording import TITLES, fold, without_end_marks
+from .lexicon.wording import fold, without_end_marks
 from .recognise.labelled import span_of
-from .recognise.names import LexiconRecogniser
+from .recognise.names import LexiconRecogniser, named_words
 from .recognise.people import count_pronouns, follow_pronouns
-from .recognise.runs import Run, capital_runs
+from .recognise.runs import capital_runs
 from .recognise.spans import NUMERIC, VALUES, Span, Substitution
 from .recognise.values import date_mentions, number_mentions
 from .verify.cases import Case
@@ -238,20 +237,10 @@ def _is_one_name(case: Case) -> bool:
     names: set[frozenset[str]] = set()
     for path, start, end in case.view.context:
         for run in capital_runs(case.before[path][start:end]):
-            parts = _name_words(run)
+            parts = frozenset(fold(word) for _, _, word in named_words(run)[0])
             names |= {parts} if words & parts else set()
     longest = max(names, key=len, default=frozenset())
     return all(name <= longest for name in names)
-
-
-def _name_words(run: Run) -> frozenset[str]:
-    """Return the folded words of a run, without openers and titles."""
-    parts = [fold(w[2]) for w in run.words]
-    while run.opens and len(parts) > 1 and parts[0] in LEXICON.openers:
-        parts.pop(0)
-    while len(parts) > 1 and parts[0] in TITLES:
-        parts.pop(0)
-    return frozenset(parts)
 
 
 def _without_record(view: View, row: Mapping[str, Any]) -> View:

@@ -244,11 +244,9 @@ class OpenAIPlanner:
         except (ValidationError, RecursionError):
             raise Refusal(Check.PLAN, "the answer does not fit the schema of a plan") from None
         old, new = plan.original, plan.substitute
-        forms = {old: new} | {pair.old: pair.new for pair in plan.replacements}
+        forms = {pair.old: pair.new for pair in plan.replacements} | {old: new}
         if not all(a.strip() and b.strip() for a, b in forms.items()):
             raise Refusal(Check.PLAN, "a replacement has no old or no new text")
-        if forms[old] != new:
-            raise Refusal(Check.PLAN, f"{old!r} has two substitutes, {new!r} and {forms[old]!r}")
         if plan.type not in self._types:
             known = ", ".join(self._types)
             raise Refusal(Check.PLAN, f"{plan.type!r} is not one of the types {known}")

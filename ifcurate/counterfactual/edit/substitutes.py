@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from ..checks import Check, Refusal
 from ..lexicon.kinds import drawn, fictional_names, fictional_titles
-from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON
+from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON, Country
 from ..lexicon.wording import PARTICLES, fold, word_sets
 from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span, Substitution
@@ -268,14 +268,18 @@ def _aliases(span: Span) -> Iterator[Substitution]:
     if span.shape == "name" and span.code not in ARTICLE_COUNTRIES:
         names = [n for n in LEXICON.countries[span.code].names if n != span.text]
     elif span.type == "CITY":
-        key, aliases = span.text.lower(), LEXICON.city_aliases
-        usual = (a for a, name in aliases.items() if name.lower() == key and "." not in a)
-        names = [a.title() for a in usual if len(a) > 3]
-        names += [aliases[key]] if key in aliases else []
+        names = _city_aliases(span.text.lower())
     if not names:
         raise Refusal(Check.POLICY, f"no other name is known for {span.text!r}")
     for name in names:
         yield Substitution(span, name, {span.text: name}, source="alias")
+
+
+def _city_aliases(key: str) -> list[str]:
+    aliases = LEXICON.city_aliases
+    others = [alias for alias, name in aliases.items() if name.lower() == key]
+    names = [alias.title() for alias in others if len(alias) > 3 and "." not in alias]
+    return names + ([aliases[key]] if key in aliases else [])
 
 
 _SWAPS = {"PERSON": "CITY", "CITY": "PERSON", "COUNTRY": "PERSON", "DATE": "CITY", "ORG": "PERSON"}
@@ -297,6 +301,10 @@ def _names_of(target: str, span: Span, key: str) -> list[str]:
     if target == "PERSON":
         person = replace(span, text="Ann Person", shape="full")
         return list(_people(person, Wanted("lexicon", key), final_s=False))
-    large = (c for c in LEXICON.countries.values() if c.population > 5_000_000)
-    names = (c.names[0] for c in large if c.code not in ARTICLE_COUNTRIES)
-    return sorted(name for name in names if " " not in name)
+    return sorted(c.names[0] for c in LEXICON.countries.values() if _is_large(c))
+
+
+def _is_large(country: Country) -> bool:
+    """Return whether it is a large country with one word, and without an article, as its name."""
+    plain = " " not in country.names[0] and country.code not in ARTICLE_COUNTRIES
+    return plain and country.population > 5_000_000

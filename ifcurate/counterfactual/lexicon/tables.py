@@ -107,20 +107,17 @@ def _read_lexicon(data: bytes) -> Lexicon:
             case "first", gender, use, names:
                 _add_first(lex, gender, use, _names(names))
             case "last", use, names:
-                lex.surnames |= set(map(fold, _names(names)))
-                lex.last_pool = _names(names) if use == "pool" else lex.last_pool
+                _add_last(lex, use, _names(names))
             case "country", *fields:
                 _add_country(lex, *fields)
             case "city", group, names:
-                lex.cities[group] = _names(names)
-                for key in map(str.lower, _names(names)):
-                    lex.city_groups[key] = (*lex.city_groups.get(key, ()), group)
+                _add_cities(lex, group, _names(names))
             case "class", kind, names:
                 lex.classes[kind] = _names(names)
             case "states", pairs:
                 lex.states = _pairs(pairs)
             case "alias", pairs:
-                lex.city_aliases = {alias.lower(): name for alias, name in _pairs(pairs).items()}
+                lex.city_aliases = _pairs(pairs)
             case "wordy", names:
                 lex.wordy = frozenset(_names(names))
             case "common", names:
@@ -147,6 +144,18 @@ def _add_first(lex: Lexicon, gender: str, use: str, names: tuple[str, ...]) -> N
         lex.english_names |= set(folded)
 
 
+def _add_last(lex: Lexicon, use: str, names: tuple[str, ...]) -> None:
+    lex.surnames |= {fold(n) for n in names}
+    if use == "pool":
+        lex.last_pool = names
+
+
+def _add_cities(lex: Lexicon, group: str, names: tuple[str, ...]) -> None:
+    lex.cities[group] = names
+    for key in map(str.lower, names):
+        lex.city_groups[key] = (*lex.city_groups.get(key, ()), group)
+
+
 def _add_country(lex: Lexicon, code: str, continent: str, names: str, *others: str) -> None:
     capital, currency, languages, adjective, plural, people = others
     country = Country(
@@ -164,6 +173,7 @@ def _add_country(lex: Lexicon, code: str, continent: str, names: str, *others: s
 
 def _index_places(lex: Lexicon) -> None:
     lex.openers = lex.common | FUNCTION_WORDS
+    lex.city_aliases = {alias.lower(): name for alias, name in lex.city_aliases.items()}
     lex.state_names = frozenset(n.lower() for n in lex.states.values())
     lex.nations = frozenset({*lex.country_names, *lex.adjectives, *lex.state_names})
     lex.class_of = {fold(n): kind for kind in PLACE_CLASSES for n in lex.classes[kind]}

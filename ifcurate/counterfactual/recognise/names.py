@@ -54,6 +54,41 @@ class _Mention:
         return " ".join(self.folded)
 
 
+def named_words(run: Run) -> tuple[list[tuple[int, int, str]], str]:
+    """Return the words of the name itself, and its title."""
+    words = list(run.words)
+    title = ""
+    while run.opens and len(words) > 1 and _only_opens(words[0][2]):
+        if _is_listed(words):
+            break  # "Bill Clinton"
+        words.pop(0)
+    for at in range(len(words) - 2, 0, -1):
+        if words[at - 1][2].lower() in TITLES and _is_listed(words[at:]):
+            words = words[at - 1 :]  # "Police Officer Tim Gannon"
+            break
+    while len(words) > 1 and words[0][2].lower().rstrip(".") in TITLES:
+        title = words.pop(0)[2].lower()
+    return words, title
+
+
+def _is_listed(words: Sequence[tuple[int, int, str]]) -> bool:
+    """Return whether the words are a listed given name and a listed family name."""
+    first, last = fold(words[0][2]), fold(words[-1][2])
+    return len(words) in (2, 3) and first in LEXICON.gender and (last in LEXICON.surnames)
+
+
+def _only_opens(word: str) -> bool:
+    """Return whether a word is capitalised only because it opens a sentence: "The",
+    "Regarding".
+    """
+    key = fold(word)
+    if key in TITLES:
+        return False
+    return key in LEXICON.openers or (
+        key.endswith(("ing", "ly")) and key not in LEXICON.gender and len(key) > 5
+    )
+
+
 class LexiconRecogniser:
     """Proposes names, dates and amounts; needs no download."""
 
@@ -110,29 +145,8 @@ class LexiconRecogniser:
                     spans += self._place(path, text, start, taken)
         return spans + list(self._people(mentions))
 
-    def _named_words(self, run: Run) -> tuple[list[tuple[int, int, str]], str]:
-        """Return the words of the name itself, and its title."""
-        words = list(run.words)
-        title = ""
-        while run.opens and len(words) > 1 and self._only_opens(words[0][2]):
-            if self._is_listed(words):
-                break  # "Bill Clinton"
-            words.pop(0)
-        for at in range(len(words) - 2, 0, -1):
-            if words[at - 1][2].lower() in TITLES and self._is_listed(words[at:]):
-                words = words[at - 1 :]  # "Police Officer Tim Gannon"
-                break
-        while len(words) > 1 and words[0][2].lower().rstrip(".") in TITLES:
-            title = words.pop(0)[2].lower()
-        return words, title
-
-    def _is_listed(self, words: Sequence[tuple[int, int, str]]) -> bool:
-        """Return whether the words are a listed given name and a listed family name."""
-        first, last = fold(words[0][2]), fold(words[-1][2])
-        return len(words) in (2, 3) and first in LEXICON.gender and (last in LEXICON.surnames)
-
     def _mention(self, path: str, text: str, run: Run) -> _Mention:
-        words, title = self._named_words(run)
+        words, title = named_words(run)
         start, end = words[0][0], words[-1][1]
         opens = run.opens and start == run.start
         label = len(words) == 1 and bool(_LABEL.match(text, end))
@@ -142,17 +156,6 @@ class LexiconRecogniser:
         return _Mention(
             *(path, start, end, text[start:end], parts, title, opens, label, evidence),
             folded=tuple(map(fold, parts)),
-        )
-
-    def _only_opens(self, word: str) -> bool:
-        """Return whether a word is capitalised only because it opens a sentence: "The",
-        "Regarding".
-        """
-        key = fold(word)
-        if key in TITLES:
-            return False
-        return key in LEXICON.openers or (
-            key.endswith(("ing", "ly")) and key not in LEXICON.gender and len(key) > 5
         )
 
     def _people(self, mentions: Sequence[_Mention]) -> Iterator[Span]:

@@ -127,14 +127,18 @@ def _check_named_alone(text: str, edit: Edit) -> Iterator[str]:
 def _check_same(case: Case, text: str, edit: Edit) -> Iterator[str]:
     """Yield a part of the name is not that of a place, nor of what another passage is about."""
     alone = " " not in edit.old and not text.startswith(("'s", "’s"), edit.end)
-    left = text[max(0, edit.start - 40) : edit.start]
-    region = _is_place(edit.old) or _REGION_AFTER.match(text, edit.end)  # "from Hale, Ohio"
-    at = (region and _REGION_BEFORE.search(left)) or _PLACE_BEFORE.search(left)
-    if (alone and at) or _PLACE_AFTER.match(text, edit.end):
+    if (alone and _is_at(text, edit)) or _PLACE_AFTER.match(text, edit.end):
         yield f"{edit.old!r} may be a place"
     heads = alone and edit.start == 0 and not _NO_HEAD.search(edit.path)
     if heads and " " in case.plan.original and _HEADING.match(text, edit.end):
         yield f"{edit.old!r} is what another passage is about"
+
+
+def _is_at(text: str, edit: Edit) -> bool:
+    """Return whether the words around the name say that it is a place: "from Hale, Ohio"."""
+    left = text[max(0, edit.start - 40) : edit.start]
+    region = _is_place(edit.old) or _REGION_AFTER.match(text, edit.end)
+    return bool((region and _REGION_BEFORE.search(left)) or _PLACE_BEFORE.search(left))
 
 
 def _check_calendar(text: str, start: int, end: int) -> Iterator[str]:

@@ -137,8 +137,9 @@ def _other_names(case: Case) -> tuple[set[str], set[str]]:
         others = {a for a, n in aliases.items() if n.lower() == name.lower()}
         return {*others, name}, {a.upper() for a in others if len(a) <= 3}
     words = _LETTERS.findall(plan.original)
-    known = len(words) > 1 and plan.type != "WORK" and not plan.kept
-    return set(), {"".join(w[0] for w in words).upper()} if known else set()
+    if len(words) < 2 or plan.type == "WORK" or plan.kept:
+        return set(), set()
+    return set(), {"".join(w[0] for w in words).upper()}
 
 
 def _nickname_left(case: Case, texts: Sequence[str]) -> Iterator[str]:

@@ -48,14 +48,12 @@ def benchmark(
     if template != "auto" and not export:
         raise typer.BadParameter("is only for --export; leave it out", param_hint="--template")
     if export:
-        from ifcurate.engines.hf.source import find_model
-        from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
+        from ifcurate.engines.hf.tokenizer import load_model_tokenizer
         from ifcurate.models import resolve_model
         from ifcurate.options.evaluate import SUITES
         from ifcurate.options.score import LoadOptions
 
-        source = find_model(resolve_model(model), LoadOptions())
-        tokenizer = HFTokenizer(load_tokenizer(source, trust_remote_code=False))
+        tokenizer = load_model_tokenizer(resolve_model(model), LoadOptions())
         for path in export_tasks(SUITES, export, template=template, tokenizer=tokenizer):
             printing.print_line(str(path))
         return

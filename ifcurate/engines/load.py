@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.engines.base import Engine, Tokenizer
+from ifcurate.engines.toy import ToyTokenizer
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
+from ifcurate.options.score import LoadOptions
 from ifcurate.phrases import did_you_mean
 
 #: Engine -> the function that loads it. Its module is imported when the engine is loaded.
@@ -19,11 +21,6 @@ ENGINES: Final = {
     "vllm": "ifcurate.engines.vllm.engine:load_vllm_engine",
     "server": "ifcurate.engines.server.engine:load_server_engine",
     "toy": "ifcurate.engines.toy:load_toy_engine",
-}
-#: Engine -> the function that loads only its tokenizer. vllm and server use that of hf.
-_TOKENIZERS: Final = {
-    "toy": "ifcurate.engines.toy:load_toy_tokenizer",
-    "hf": "ifcurate.engines.hf.tokenizer:load_model_tokenizer",
 }
 #: The function that wraps a loaded model.
 _WRAP: Final = "ifcurate.engines.hf.wrapped:wrap_model"
@@ -98,9 +95,11 @@ def load_tokenizer(engine: str, *, model: str, revision: str | None = None) -> T
 
     Raises `ModelError` when the model's files are not found.
     """
-    place = _TOKENIZERS["toy" if engine == "toy" else "hf"]
-    tokenizer: Tokenizer = _find(place)(model, revision=revision)
-    return tokenizer
+    if engine == "toy":
+        return ToyTokenizer()
+    from ifcurate.engines.hf.tokenizer import load_model_tokenizer
+
+    return load_model_tokenizer(model, LoadOptions(revision=revision))
 
 
 def _find(place: str) -> Callable[..., Any]:

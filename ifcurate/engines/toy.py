@@ -101,9 +101,3 @@ def load_toy_engine(*, model: str = "") -> ToyEngine:
     """Return the toy engine. It has no model, so a name is ignored."""
     del model
     return ToyEngine()
-
-
-def load_toy_tokenizer(model: str, *, revision: str | None = None) -> ToyTokenizer:
-    """Return the toy engine's tokenizer. It has no model, so the names are ignored."""
-    del model, revision
-    return ToyTokenizer()

@@ -16,6 +16,7 @@ from ifcurate.engines.vllm.engine import load_vllm_engine
 from ifcurate.errors import ModelError, OptionError
 from ifcurate.evaluation.evaluate import evaluate_model
 from ifcurate.options.evaluate import EvaluateOptions
+from ifcurate.options.score import LoadOptions
 from ifcurate.pocket import model_path
 from tests.engines.fake_server import FakeServer, Reply, Seen, made_up_logprobs
 
@@ -54,7 +55,7 @@ def check_measures(result: dict[str, Any]) -> None:
 
 
 def test_a_server_answers_and_gives_log_probabilities(tmp_path: Path) -> None:
-    tokenizer: Any = load_model_tokenizer("pocket")
+    tokenizer: Any = load_model_tokenizer("pocket", LoadOptions())
     asked: list[dict[str, Any]] = []
 
     def script(n: int, seen: Seen) -> Reply | None:
@@ -95,7 +96,7 @@ class FakeVLLM:
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
-        self._tokenizer: Any = load_model_tokenizer("pocket")
+        self._tokenizer: Any = load_model_tokenizer("pocket", LoadOptions())
         self.LLM = lambda **given: SimpleNamespace(
             generate=self.generate,
             llm_engine=SimpleNamespace(model_config=SimpleNamespace(max_model_len=512)),

@@ -14,6 +14,7 @@ from ifcurate.evaluation import trajectory
 from ifcurate.evaluation.harness import export_tasks
 from ifcurate.evaluation.trajectory import follow_checkpoints, make_page, summarise
 from ifcurate.options.evaluate import EvaluateOptions
+from ifcurate.options.score import LoadOptions
 from ifcurate.pocket import model_path
 
 
@@ -121,7 +122,7 @@ def test_standard_benchmarks_stand_beside_the_trajectory(
 ) -> None:
     pytest.importorskip("lm_eval")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-    tokenizer: Any = load_model_tokenizer("pocket")
+    tokenizer: Any = load_model_tokenizer("pocket", LoadOptions())
     tasks = export_tasks(["quotes"], tmp_path / "task", template="alpaca", tokenizer=tokenizer)
     options = EvaluateOptions(
         suite=(str(suite_file(tmp_path, 2)),), template="alpaca", max_new_tokens=4,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ifcurate.engines.toy import load_toy_tokenizer
+from ifcurate.engines.toy import ToyTokenizer
 from ifcurate.prompts.pairs import build_prompts
 from ifcurate.prompts.places import find_context_tokens
 from ifcurate.prompts.templates import load_template
@@ -13,7 +13,7 @@ from ifcurate.records import ContextBlock, Example
 
 @pytest.mark.parametrize("template", ["alpaca", "plain", "tulu"])
 def test_the_tokens_are_those_of_the_context(template: str) -> None:
-    tokenizer = load_toy_tokenizer("")
+    tokenizer = ToyTokenizer()
     layout = load_template(template, tokenizer)
     example = Example(
         id="0",
@@ -29,7 +29,7 @@ def test_the_tokens_are_those_of_the_context(template: str) -> None:
 
 
 def test_two_blocks_in_the_instruction_have_two_spans() -> None:
-    tokenizer = load_toy_tokenizer("")
+    tokenizer = ToyTokenizer()
     layout = load_template("plain", tokenizer)
     text = "Lyon is old. Is Lyon old? Paris is new."
     first, second = text.index("Lyon is old."), text.index("Paris")

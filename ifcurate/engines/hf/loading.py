@@ -45,7 +45,7 @@ def load_causal_model(model: str, options: LoadOptions) -> tuple[ModelSource, An
     source = find_model(resolve_model(model), options)
     config = load_config(source, trust_remote_code=trusted)
     kind = choose_dtype(options.dtype, place, stored_dtype(source, config))
-    tokenizer = load_tokenizer(source, trust_remote_code=trusted)
+    tokenizer = load_tokenizer(source.folder, trust_remote_code=trusted)
     loaded = load_model(source, config, dtype=kind, device=place, trust_remote_code=trusted)
     return source, loaded, tokenizer
 

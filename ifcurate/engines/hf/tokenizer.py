@@ -11,15 +11,18 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.engines.base import Encoding
 from ifcurate.engines.hf.quiet import quiet
-from ifcurate.engines.hf.source import ModelSource, find_model
+from ifcurate.engines.hf.source import fetch_files
 from ifcurate.errors import ModelError
+from ifcurate.models import local_model
 from ifcurate.options.score import LoadOptions
 from ifcurate.phrases import count, first_line
 
+_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 _PROBES: Final = (
     "A plain line of text, with 12 numbers (and more).",
     "### Input:\nTwo lines.\n\n\n  Indented: a_b = 'c';\t# end\n",
@@ -160,14 +163,14 @@ def _fingerprint(backend: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
+def load_tokenizer(folder: Path, *, trust_remote_code: bool) -> Any:
     """Return the folder's own tokenizer, as transformers builds it."""
     from transformers import AutoTokenizer
 
     try:
         with quiet():
             return AutoTokenizer.from_pretrained(
-                source.folder,
+                folder,
                 use_fast=True,
                 trust_remote_code=trust_remote_code,
                 local_files_only=not trust_remote_code,
@@ -180,15 +183,25 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
             else "copy the model's own tokenizer.json and tokenizer_config.json into the folder"
         )
         raise ModelError(
-            f"{source.folder}: the tokenizer does not load; found {type(error).__name__}: "
+            f"{folder}: the tokenizer does not load; found {type(error).__name__}: "
             f"{first_line(error)}; {remedy}"
         ) from error
 
 
-def load_model_tokenizer(model: str, *, revision: str | None = None) -> HFTokenizer:
-    """Return the tokenizer of a model by name or folder.
+def load_model_tokenizer(model: str, options: LoadOptions) -> HFTokenizer:
+    """Return the tokenizer of a folder or a Hub id; no weights are read or downloaded.
 
-    Raises `ModelError` when it is not found.
+    Raises `ModelError`.
     """
-    source = find_model(model, LoadOptions(revision=revision))
-    return HFTokenizer(load_tokenizer(source, trust_remote_code=False), where=str(source.folder))
+    trusted = options.trust_remote_code
+    folder = local_model(model)
+    if not folder.is_dir():
+        try:
+            patterns = [*_FILES, *(["*.py"] if trusted else [])]
+            folder = fetch_files(model, options.revision, patterns)
+        except ModelError as error:
+            raise ModelError(
+                f"{model}: no tokenizer of that name; found ({error}); give its Hub id or its "
+                "folder; for a server, those of the model that it runs (--tokenizer)"
+            ) from error
+    return HFTokenizer(load_tokenizer(folder, trust_remote_code=trusted), where=model)

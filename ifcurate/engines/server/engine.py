@@ -38,7 +38,7 @@ from ifcurate.engines.server.client import (
 from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
 from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError, RowTimeoutError
-from ifcurate.models import local_model, resolve_model
+from ifcurate.models import resolve_model
 from ifcurate.options.base import takes_options
 from ifcurate.options.score import ENGINE_OPTIONS, LoadOptions
 
@@ -48,7 +48,6 @@ _PATH: Final = "/completions"
 #: Its options, without those that may be more than a text.
 _OPTIONS: Final = tuple(n for n in ENGINE_OPTIONS["server"] if n not in ("base_url", "tokenizer"))
 _PROBE: Final = "The ferry to the island leaves at nine in the morning."
-_TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 
 
 @takes_options(LoadOptions, _OPTIONS, engine="server")
@@ -87,7 +86,9 @@ def load_server_engine(
         listed = _listed_models(client)
         model = model or _only_model(client, listed)
         if isinstance(tokenizer, str):
-            tokenizer = _load_tokenizer(resolve_model(tokenizer or model), options)
+            from ifcurate.engines.hf.tokenizer import load_model_tokenizer
+
+            tokenizer = load_model_tokenizer(resolve_model(tokenizer or model), options)
         limit = _length_limit(client, listed, model, options.max_length)
         return ServerEngine(client, model, tokenizer, options, max_length=limit)
     except BaseException:
@@ -313,23 +314,3 @@ def _stated_limit(client: HttpClient, entry: dict[str, Any]) -> int | None:
             "start the server with a larger --max-model-len",
         )
     return stated - 1  # one position for the token that a server may always generate
-
-
-def _load_tokenizer(name: str, options: LoadOptions) -> Tokenizer:
-    """Return the tokenizer of a folder or a Hub id; no weights are read or downloaded."""
-    from ifcurate.engines.hf.source import ModelSource, fetch_files
-    from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
-
-    folder = local_model(name)
-    if not folder.is_dir():
-        patterns = [*_TOKENIZER_FILES, *(["*.py"] if options.trust_remote_code else [])]
-        try:
-            folder = fetch_files(name, options.revision, patterns)
-        except ModelError as error:
-            raise ModelError(
-                f"{name}: no tokenizer of that name; found ({error}); give the Hub id or the "
-                "folder of the model that the server runs (--tokenizer)"
-            ) from error
-    source = ModelSource(name, folder, options.revision or "", (), pickled=False)
-    loaded = load_tokenizer(source, trust_remote_code=options.trust_remote_code)
-    return HFTokenizer(loaded, where=name)

@@ -79,7 +79,7 @@ def load_vllm_engine(
     dtype = choose_dtype(options.dtype, device, stored_dtype(source, config))
     kind = str(dtype).removeprefix("torch.")
     tokenizer = HFTokenizer(
-        load_tokenizer(source, trust_remote_code=trusted), where=str(source.folder)
+        load_tokenizer(source.folder, trust_remote_code=trusted), where=str(source.folder)
     )
     text = config.get_text_config()
     n_ids = int(text.vocab_size)

@@ -10,26 +10,16 @@ from typing import Any, Final
 
 from ifcurate.data.column_texts import Draft, Text, read_system
 from ifcurate.data.paths import read_path
-from ifcurate.data.turns import parse_list, read_turns, split_chat
+from ifcurate.data.turns import is_pair, parse_list, read_turns, split_chat
 from ifcurate.errors import RowError
 from ifcurate.records import Turn, write_calls
 
 
 def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
-    """Return the turns of a column, as OpenAI or as ShareGPT writes them."""
-    value = parse_list(read_path(row, name)[1])
-    if isinstance(value, str) and (turns := split_chat(value, name)):
-        return turns
-    value = [value] if isinstance(value, Mapping) else value
-    first = value[0] if isinstance(value, list) and value else {}
-    sharegpt = isinstance(first, Mapping) and "from" in first
-    keys = ("from", "value") if sharegpt else ("role", "content")
-    if isinstance(read_path(row, name)[1], Mapping):
-        return [
-            replace(turn, path=turn.path.replace(f"{name}[0]", name, 1))
-            for turn in read_turns(value, name, *keys)
-        ]
-    return read_turns(value, name, *keys)
+    """Return the turns of a column or path, which has them as a list or as one text."""
+    value = read_path(row, name)[1]
+    turns = split_chat(value, name) if isinstance(value, str) else []
+    return turns or read_turns(value, name)
 
 
 def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
@@ -61,21 +51,9 @@ def add_history(draft: Draft, row: Mapping[str, Any]) -> Draft:
     before = row["history"]
     if draft.history or not before or "[" in draft.instruction.path:  # a chat has one already
         return draft
-    if is_chat(before, "history"):
-        turns = read_conversation(row, "history")
-    elif all(map(_is_pair, before)):
-        turns = [
-            Turn(("user", "assistant")[k], text, f"history[{i}][{k}]")
-            for i, pair in enumerate(before)
-            for k, text in enumerate(pair)
-        ]
-    else:
+    if not is_chat(before, "history") and not all(map(is_pair, before)):
         return draft
-    return replace(draft, history=tuple(turns))
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and list(map(type, value)) == [str, str]
+    return replace(draft, history=tuple(read_conversation(row, "history")))
 
 
 #: Columns that may hold turns, as a list or as one text. The first three hold only turns.
@@ -102,8 +80,7 @@ def read_thread(root: Mapping[str, Any], path: str) -> list[Turn]:
     turns: list[Turn] = []
     node: Any = root
     while isinstance(node, Mapping):
-        (turn,) = read_turns([node], path, "role", "text")
-        turns.append(replace(turn, path=f"{path}.text"))
+        turns += read_turns(node, path)
         replies = list(node.get("replies") or ())
         ranks = [(_rank(reply), i) for i, reply in enumerate(replies)]
         at = min(ranks, default=(0, -1))[1]

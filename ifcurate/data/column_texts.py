@@ -74,26 +74,17 @@ class Draft:
     note: str = ""  # the part of the row that is left out
 
 
-def read_text(
-    row: Mapping[str, Any], names: Iterable[str], *, required: bool = True, booleans: bool = False
-) -> Text:
-    """Return the first of these columns, or paths, that the row has, as text.
-
-    With `booleans`, as in answers, they are the texts `true` and `false`.
-    """
-    names = tuple(names)
+def read_text(row: Mapping[str, Any], names: Sequence[str], *, required: bool = True) -> Text:
+    """Return the first of these columns, or paths, that the row has, as text."""
     for name in names:
         has, value = read_path(row, name)
         if not has:
             continue
-        if isinstance(value, bool) and not booleans:
+        if isinstance(value, bool):
             raise RowError(f"column {name!r}: expected text, found bool")
-        path = name
         if isinstance(value, Mapping) and isinstance(value.get("text"), str):
-            value, path = value["text"], f"{name}.text"
-        elif booleans and isinstance(value, list) and len(value) == 1:
-            value, path = value[0], f"{name}[0]"
-        return Text("" if value is None else _as_text(value, name, "text"), path)
+            return Text(value["text"], f"{name}.text")
+        return Text("" if value is None else _as_text(value, name), name)
     if not required:
         return Text()
     raise RowError(f"no column {' or '.join(map(repr, names))}; {_describe_found(row, names[0])}")
@@ -109,7 +100,7 @@ def _describe_found(row: Mapping[str, Any], name: str) -> str:
     return f"found the columns {', '.join(map(str, row)) or '(none)'}"
 
 
-def _as_text(value: Any, name: str, expected: str) -> str:
+def _as_text(value: Any, name: str) -> str:
     """Return a text or a number as text; `true` and `false` for booleans, as JSON writes them."""
     if isinstance(value, str):
         return value
@@ -118,9 +109,9 @@ def _as_text(value: Any, name: str, expected: str) -> str:
     if isinstance(value, int):
         return str(value)
     if not isinstance(value, float):
-        raise RowError(f"column {name!r}: expected {expected}, found {type(value).__name__}")
+        raise RowError(f"column {name!r}: expected text, found {type(value).__name__}")
     if not math.isfinite(value):
-        raise RowError(f"column {name!r}: expected {expected}, found {value}")
+        raise RowError(f"column {name!r}: expected text, found {value}")
     return str(value)
 
 
@@ -226,7 +217,7 @@ def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
                 "JSON lines or Parquet, not as CSV"
             )
         if value is not None:
-            return Text(_as_text(value, name, "an answer"), path)
+            return Text(_as_text(value, name), path)
     return read_text(row, names)
 
 

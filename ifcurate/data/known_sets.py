@@ -18,16 +18,16 @@ from ifcurate.errors import DataError
 from ifcurate.phrases import did_you_mean
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnownSet:
     """One dataset: its place on the Hub, the options for reading it, its licence."""
 
     name: str  # its name on the command line
     title: str
+    licence: str
+    languages: tuple[str, ...]
     hub_id: str
     reading: Mapping[str, Any] = field(default_factory=dict)  # options of `read_examples`
-    licence: str = "unknown"
-    languages: tuple[str, ...] = ()
     context: str = ""  # the place of the context, in words
     checked: Mapping[str, str] = field(default_factory=dict)  # facts -> where they were checked
     unchecked: str = ""  # facts that were not checked at the source
@@ -66,17 +66,12 @@ def find_known_set(name: str) -> KnownSet | None:
 
 def _parse(name: str, text: str) -> KnownSet | None:
     front = yaml.safe_load(text.split("---")[1])
-    extra = front.get("ifcurate")
-    if not extra:
+    if "ifcurate" not in front:
         return None  # a model's card
     return KnownSet(
-        name,
-        str(front.get("pretty_name", name)),
-        str(extra["hub_id"]),
-        dict(extra.get("reading", {})),
-        str(front.get("license", "unknown")),
-        tuple(map(str, front.get("language", ()))),
-        str(extra.get("context", "")),
-        dict(extra.get("checked", {})),
-        str(extra.get("unchecked", "")),
+        name=name,
+        title=front["pretty_name"],
+        licence=front["license"],
+        languages=tuple(front["language"]),
+        **front["ifcurate"],
     )

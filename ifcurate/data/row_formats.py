@@ -42,7 +42,7 @@ from ifcurate.data.column_texts import (
     restore_names,
 )
 from ifcurate.data.paths import read_path
-from ifcurate.data.turns import read_turns, split_chat, split_speakers
+from ifcurate.data.turns import split_speakers
 from ifcurate.errors import RowError
 from ifcurate.options.data import DataOptions
 from ifcurate.records import Role, Turn
@@ -110,7 +110,7 @@ def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
             _draft(
                 row,
                 instruction,
-                read_text(row, [place + name for name in OUTPUTS], booleans=True),
+                read_answer(row, [place + name for name in OUTPUTS]),
                 [place + name for name in contexts],
             )
         )
@@ -137,7 +137,7 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     completion = next((name for name in COMPLETIONS if name in row), COMPLETIONS[0])
     if isinstance(row.get(prompt), list) and isinstance(row.get(completion), list):
         turns = [*read_conversation(row, prompt), *read_conversation(row, completion)]
-        return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
+        return _draft_turns(row, turns, layout)
     asked, answer = read_text(row, PROMPTS), read_answer(row, COMPLETIONS)
     if said := split_speakers(asked.text, asked.path):
         turns = [Turn("assistant", answer.text, answer.path)]
@@ -193,7 +193,7 @@ def _chosen_turns(row: Mapping[str, Any], asked: Text) -> list[Turn]:
     """
     if isinstance(row.get("chosen"), list | Mapping):
         return read_conversation(row, "chosen")
-    answer = read_text(row, ("chosen",), booleans=True)
+    answer = read_answer(row, ("chosen",))
     # An answer that only quotes a dialogue does not repeat the prompt.
     spoken = split_speakers(answer.text, "chosen") if asked.text.strip() in answer.text else []
     return spoken or [Turn("assistant", answer.text, answer.path)]
@@ -222,7 +222,7 @@ def _questions(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         for pair in zip(asked, said, strict=True)
         for role, text in zip(_SPEAKERS, pair, strict=True)
     ]
-    drafts = draft_chat(add_system(turns, row), "", every=layout.turns == "all")
+    drafts = _draft_turns(row, turns, layout)
     context = read_context(row, CONTEXTS, "")
     return [replace(draft, context=context) for draft in drafts]
 
@@ -261,20 +261,23 @@ _TREE: Final = "of the replies to a message, the one with the best rank is read"
 _Reader = Callable[[Mapping[str, Any], Layout], list[Draft]]
 
 
-def _chat(columns: Sequence[str], role: str, content: str) -> _Reader:
-    """Return a reader of the first of these columns, which holds turns with these two keys."""
+def _chat(*columns: str) -> _Reader:
+    """Return a reader of the chat in the first of these columns, or in another one."""
 
     def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         name = next((column for column in columns if column in row), "") or find_chat(row)
         name = name or columns[0]
         if isinstance(row.get(name), Mapping) and "replies" in row[name]:
-            tree = draft_chat(read_thread(row[name], name), "", every=layout.turns == "all")
+            tree = _draft_turns(row, read_thread(row[name], name), layout)
             return [replace(draft, note=_TREE) for draft in tree]
-        turns = split_chat(row[name], name) if isinstance(row.get(name), str) else []
-        turns = turns or read_turns(row.get(name), name, role, content)
-        return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
+        return _draft_turns(row, read_conversation(row, name), layout)
 
     return read
+
+
+def _draft_turns(row: Mapping[str, Any], turns: list[Turn], layout: Layout) -> list[Draft]:
+    """Return the drafts of a row's turns, with its system message and its tools."""
+    return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
 
 
 def _known(reader: _Reader) -> _Reader:
@@ -302,8 +305,8 @@ def _known(reader: _Reader) -> _Reader:
 READERS: Final[dict[str, _Reader]] = {
     "alpaca": _known(_alpaca),
     "prompt_completion": _known(_prompt_completion),
-    "messages": _known(_chat(("messages", "conversations", "conversation"), "role", "content")),
-    "sharegpt": _known(_chat(("conversations", "conversation", "messages"), "from", "value")),
+    "messages": _known(_chat("messages", "conversations", "conversation")),
+    "sharegpt": _known(_chat("conversations", "conversation", "messages")),
     "preference": _known(_preference),
     "qca": _known(_qca),
     "columns": _columns,

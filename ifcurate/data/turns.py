@@ -34,27 +34,22 @@ _PAIRS: Final = (
 )
 
 
-def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn]:
-    """Return the turns of column `name`: OpenAI's role/content, or ShareGPT's from/value.
+def read_turns(value: Any, path: str) -> list[Turn]:
+    """Return the turns of a list: OpenAI's role/content, or ShareGPT's from/value.
 
     Items may also be pairs of a question and its answer, or texts that alternate, the user's
-    first. A list may be written as JSON in a text. Raises `RowError` with the place of the
-    first item that is not a turn.
+    first. A single turn may stand for the list, and a list may be written as JSON in a text.
+    Raises `RowError` with the place of the first item that is not a turn.
     """
     value = parse_list(value)
+    if isinstance(value, Mapping):
+        return _read_item(value, path)
     if not isinstance(value, list):
-        raise RowError(f"column {name!r}: expected a list of turns, found {type(value).__name__}")
+        raise RowError(f"column {path!r}: expected a list of turns, found {type(value).__name__}")
     if len(value) > 1 and all(isinstance(item, str) for item in value):
         roles: tuple[Role, Role] = "user", "assistant"
-        return [Turn(roles[i % 2], text, f"{name}[{i}]") for i, text in enumerate(value)]
-    turns: list[Turn] = []
-    for i, item in enumerate(value):
-        if pair := find_pair(item):
-            texts = [Turn("user", item[pair[0]], f"{name}[{i}].{pair[0]}")]
-            turns += [*texts, Turn("assistant", item[pair[1]], f"{name}[{i}].{pair[1]}")]
-        else:
-            turns.append(_read_turn(item, f"{name}[{i}]", role_key, text_key))
-    return turns
+        return [Turn(roles[i % 2], text, f"{path}[{i}]") for i, text in enumerate(value)]
+    return [turn for i, item in enumerate(value) for turn in _read_item(item, f"{path}[{i}]")]
 
 
 def parse_list(value: Any) -> Any:
@@ -65,26 +60,38 @@ def parse_list(value: Any) -> Any:
     return value
 
 
-def find_pair(item: Any) -> tuple[str, str] | None:
-    """Return the keys of a question and its answer in an item without a role."""
-    if not isinstance(item, Mapping) or {"role", "from"} & item.keys():
-        return None
-    held = (pair for pair in _PAIRS if all(isinstance(item.get(key), str) for key in pair))
-    return next(held, None)
+def _read_item(item: Any, path: str) -> list[Turn]:
+    """Return the turn of an item of a chat, or the two turns of a question and its answer."""
+    if is_pair(item):
+        return [Turn("user", item[0], f"{path}[0]"), Turn("assistant", item[1], f"{path}[1]")]
+    if isinstance(item, Mapping) and not {"role", "from"} & item.keys():
+        for asked, answer in _PAIRS:
+            if isinstance(item.get(asked), str) and isinstance(item.get(answer), str):
+                return [
+                    Turn("user", item[asked], f"{path}.{asked}"),
+                    Turn("assistant", item[answer], f"{path}.{answer}"),
+                ]
+    return [_read_turn(item, path)]
 
 
-def _read_turn(item: Any, path: str, role_key: str, text_key: str) -> Turn:
+def is_pair(item: Any) -> bool:
+    """Return whether an item of a chat is a list of a question and its answer."""
+    return isinstance(item, list) and list(map(type, item)) == [str, str]
+
+
+def _read_turn(item: Any, path: str) -> Turn:
     if not isinstance(item, Mapping):
         raise RowError(f"{path}: expected a turn, found {type(item).__name__}")
     # A table fills the keys of other turns with null.
-    role_name = next((item[key] for key in (role_key, "role", "from") if item.get(key)), None)
-    role = _ROLES.get(str(role_name).strip().lower())
+    named = next((key for key in ("role", "from") if item.get(key)), "role")
+    role = _ROLES.get(str(item.get(named)).strip().lower())
     if role is None:
-        raise RowError(f"{path}: unknown {role_key} {role_name!r}; known: {', '.join(_ROLES)}")
-    key = next((key for key in (text_key, *TEXT_KEYS) if item.get(key) is not None), text_key)
+        raise RowError(f"{path}: unknown {named} {item.get(named)!r}; known: {', '.join(_ROLES)}")
+    keys = TEXT_KEYS if named == "role" else ("value", *TEXT_KEYS)
+    key = next((key for key in keys if item.get(key) is not None), keys[0])
     content, where = _turn_text(item.get(key), f"{path}.{key}")
     calls = _read_calls(item, path)
-    if not calls and role_name in ("function_call", "tool_call"):
+    if not calls and item.get(named) in ("function_call", "tool_call"):
         calls = _call_in_text(content)
     return Turn(role, content, where, tuple(calls), str(item.get("name") or ""))
 

@@ -12,11 +12,17 @@ import json
 import os
 import re
 import sys
-import zlib
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.data.readers.files import BROKEN, Source, copy_path, open_binary
+from ifcurate.data.readers.files import (
+    BROKEN,
+    COMPRESSIONS,
+    Source,
+    copy_path,
+    find_sign,
+    open_binary,
+)
 from ifcurate.errors import DataError
 from ifcurate.storage.files import write_json
 
@@ -44,15 +50,7 @@ _VERSIONS: Final = (
     *("ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "mtime", "created"),
     *("blob_id", "md5", "md5Hash", "generation", "content_settings"),
 )
-_MAGIC: Final = {
-    b"PAR1": ".parquet",
-    b"ARROW1": ".arrow",
-    b"\xff\xff\xff\xff": ".arrow",
-    b"FEA1": ".feather",
-    b"PK\x03\x04": ".xlsx",
-}
-#: The first bytes of compressed content -> the second ending of its name, the compression.
-_PACKINGS: Final = {b"\x1f\x8b": (".gz", "gzip"), b"\x28\xb5\x2f\xfd": (".zst", "zstd")}
+_SPREADSHEET: Final = b"PK\x03\x04"
 
 
 def is_url(name: str) -> bool:
@@ -176,14 +174,13 @@ def _ending(path: Path) -> str:
     head = _read_head(path, "")
     if not head:
         raise DataError(f"{STDIN}: standard input is empty; nothing to read; pipe rows into it")
-    packings = (pair for sign, pair in _PACKINGS.items() if head.startswith(sign))
-    packed, compression = next(packings, ("", ""))
-    if packed:
-        try:
-            head = _read_head(path, compression)
-        except (*BROKEN, zlib.error):
-            return f".jsonl{packed}"  # its reader reports the problem
-    return _ending_of(head) + packed
+    ending = _ending_of(head)
+    if ending not in COMPRESSIONS:
+        return ending
+    try:
+        return _ending_of(_read_head(path, COMPRESSIONS[ending])) + ending
+    except BROKEN:
+        return f".jsonl{ending}"  # its reader reports the problem
 
 
 def _read_head(path: Path, compression: str) -> bytes:
@@ -193,9 +190,9 @@ def _read_head(path: Path, compression: str) -> bytes:
 
 def _ending_of(head: bytes) -> str:
     """Return the ending for unpacked content that begins with `head`."""
-    for sign, ending in _MAGIC.items():
-        if head.startswith(sign):
-            return ending
+    _, ending = find_sign(head)
+    if ending or head.startswith(_SPREADSHEET):
+        return ending or ".xlsx"
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
         return ".jsonl"
     first = head.splitlines()[0]

@@ -14,6 +14,17 @@ DEMO: Final = "demo:"  # prefix of the name of a file that comes with the packag
 _COPIES: Final = Path("ifcurate-runs", "downloads")
 MAX_ROW_BYTES: Final = 64 * 1024 * 1024
 HEAD: Final = 1000  # bytes or characters to show of text that is too long or unreadable
+#: The ending of a packed file -> its compression.
+COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+#: The first bytes of files that are not text -> what they are, and the ending of their names.
+SIGNS: Final = {
+    b"PAR1": ("a Parquet file", ".parquet"),
+    b"ARROW1": ("an Arrow file", ".arrow"),
+    b"\xff\xff\xff\xff": ("an Arrow stream", ".arrow"),
+    b"FEA1": ("a Feather file", ".feather"),
+    b"\x1f\x8b": ("a file packed by gzip", ".gz"),
+    b"\x28\xb5\x2f\xfd": ("a file packed by zstd", ".zst"),
+}
 #: The errors of reading a damaged file.
 BROKEN: Final = (OSError, EOFError, zlib.error)
 
@@ -75,6 +86,11 @@ def _text_size(value: Any) -> int:
     if isinstance(value, dict):
         return sum(map(_text_size, value.values()))
     return sum(map(_text_size, value)) if isinstance(value, list) else 1
+
+
+def find_sign(head: bytes) -> tuple[str, str]:
+    """Return what a file with these first bytes is, and the ending of its name; "" for text."""
+    return next((found for sign, found in SIGNS.items() if head.startswith(sign)), ("", ""))
 
 
 def copy_path(url: str) -> Path:

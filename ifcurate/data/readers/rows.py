@@ -15,7 +15,16 @@ from typing import Any, Final
 
 from ifcurate.data.readers.copies import STDIN, fetch_urls, is_url, keep_stdin
 from ifcurate.data.readers.csv_rows import read_csv
-from ifcurate.data.readers.files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
+from ifcurate.data.readers.files import (
+    BROKEN,
+    COMPRESSIONS,
+    DEMO,
+    RawRow,
+    Source,
+    broken_source,
+    find_sign,
+    open_binary,
+)
 from ifcurate.data.readers.folders import describe_below, folder_files
 from ifcurate.data.readers.hub_rows import count_hub_rows, read_hub
 from ifcurate.data.readers.json_rows import read_json_array, read_json_lines
@@ -36,15 +45,7 @@ _KINDS: Final = {
 _EXTENSIONS: Final = {ending: kind for kind, endings in _KINDS.items() for ending in endings}
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods")
 _ARCHIVES: Final = frozenset((".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"))
-_COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
-_DATA_ENDINGS: Final = [ending + pack for ending in _EXTENSIONS for pack in ("", *_COMPRESSIONS)]
-#: The first bytes of files that are not text, regardless of their names.
-_SIGNS: Final = {
-    b"PAR1": ("a Parquet file", ".parquet"),
-    b"ARROW1": ("an Arrow file", ".arrow"),
-    b"\x1f\x8b": ("a file packed by gzip", ".gz"),
-    b"\x28\xb5\x2f\xfd": ("a file packed by zstd", ".zst"),
-}
+_DATA_ENDINGS: Final = [ending + pack for ending in _EXTENSIONS for pack in ("", *COMPRESSIONS)]
 _HEAD: Final = 1 << 16  # bytes from which the kind of a JSON file is detected
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -135,7 +136,7 @@ def _is_demo(item: str) -> bool:
 
 def _looks_like_hub_name(item: str) -> bool:
     suffixes = Path(item).suffixes
-    known = _EXTENSIONS.keys() | _COMPRESSIONS.keys() | {".txt", ".yaml", *_SPREADSHEETS}
+    known = _EXTENSIONS.keys() | COMPRESSIONS.keys() | {".txt", ".yaml", *_SPREADSHEETS}
     return bool(_HUB_NAME.fullmatch(item)) and not known.intersection(suffixes[-1:])
 
 
@@ -155,7 +156,7 @@ def _missing(item: str) -> str:
 
 def _describe_folder(where: Path, name: str) -> str:
     """Return the data files in a folder, and a folder in it with a name similar to `name`."""
-    known = _EXTENSIONS.keys() | _COMPRESSIONS
+    known = _EXTENSIONS.keys() | COMPRESSIONS
     near = sorted(p.name for p in where.iterdir() if p.suffix in known and p.exists())
     hint = f"data files there: {', '.join(near[:5])}" if near else "no data file is there"
     return hint + did_you_mean(name, (p.name for p in where.iterdir() if p.is_dir()))
@@ -167,7 +168,7 @@ def _file_source(name: str) -> Source:
     except UnicodeEncodeError as error:
         raise DataError(f"{name!r}: the file's name is not UTF-8; rename the file") from error
     suffixes = ["", "", *(suffix.lower() for suffix in Source(name, "").path.suffixes)]
-    compression = _COMPRESSIONS.get(suffixes[-1], "")
+    compression = COMPRESSIONS.get(suffixes[-1], "")
     kind = _kind_of(name, suffixes[-2] if compression else suffixes[-1])
     source = Source(name, kind, compression)
     if kind not in ("json", "jsonl"):
@@ -226,10 +227,8 @@ def source_problem(source: Source) -> str:
             "the text is UTF-16, not UTF-8; convert it: "
             f"iconv -f UTF-16 -t UTF-8 {source.name} > NEW"
         )
-    for sign, (kind, ending) in _SIGNS.items():
-        if first.startswith(sign):
-            return f"found {kind}, not text; rename the file so that it ends in {ending}"
-    return ""
+    kind, ending = find_sign(first)
+    return kind and f"found {kind}, not text; rename the file so that it ends in {ending}"
 
 
 def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from ifcurate.data.paths import PASSAGE_KEYS, read_path, walk_passages
+from ifcurate.data.paths import PASSAGE_KEYS, column_of, read_path, walk_passages
 from ifcurate.errors import RowError
 from ifcurate.phrases import did_you_mean
 from ifcurate.records import Turn
@@ -228,7 +228,6 @@ _SAME: Final = {
     **{"preferred_output": "chosen", "non_preferred_output": "rejected"},
     **{"chosen_response": "chosen", "rejected_response": "rejected"},
 }
-_COLUMN: Final = re.compile(r"[^.\[]+")
 
 
 def lower_names(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str]]:
@@ -253,8 +252,8 @@ def restore_names(draft: Draft, names: Mapping[str, str]) -> Draft:
     """Return the draft of a row with lower-case names, with the original paths of the row."""
 
     def restore(of: Placed) -> Placed:
-        path = _COLUMN.sub(lambda m: names.get(m[0], m[0]), of.path, count=1)
-        return replace(of, path=path)
+        column = column_of(of.path)
+        return replace(of, path=names.get(column, column) + of.path[len(column) :])
 
     return replace(
         draft,

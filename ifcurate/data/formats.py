@@ -13,17 +13,17 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ifcurate.contexts.asking import asks
 from ifcurate.contexts.find import Explained, Tried, explain_context, find_document
 from ifcurate.contexts.spans import ContextSpan, says_no_input
 from ifcurate.contexts.words import add_languages
-from ifcurate.data.column_texts import Draft, Text
+from ifcurate.data.column_texts import Draft
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
-from ifcurate.records import ContextBlock, Example, Role, Turn
+from ifcurate.records import ContextBlock, Example, Turn
 
 
 def row_hash(row: Mapping[str, Any]) -> str:
@@ -112,9 +112,10 @@ def explain_texts(row: Mapping[str, Any], layout: Layout) -> list[tuple[str, str
     """
     with add_languages(layout.added):
         return [
-            (text.path, text.text, _explain_text(draft, part, text.text, layout))
+            (turn.path, turn.content, _explain_text(draft, part, turn.content, layout))
             for draft in READERS[layout.format](row, layout)
-            for part, text in _user_texts(draft)
+            for part, turn in _turns(draft)
+            if turn.role == "user" and turn.content
         ]
 
 
@@ -147,46 +148,32 @@ def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
     kinds = layout.context
     field = draft.context
     if "field" in kinds and field.text and not says_no_input(field.text):
-        yield _whole("context", field, "field", 1.0)
+        yield _whole("context", field.text, field.path, "field")
         return
     if "system" in kinds and draft.system.text:
         for document in find_document(draft.system.text):
             if document.confidence >= layout.min_confidence:
                 yield _block("system", draft.system.path, document)
     in_use = not draft.history or not draft.instruction.text or asks(draft.instruction.text)
-    for part, text, role in _texts(draft):
+    for part, turn in _turns(draft):
         if in_use or not part.startswith("history"):
-            yield from _turn_blocks(draft, part, text, role, layout)
+            yield from _turn_blocks(draft, part, turn, layout)
 
 
-def _turn_blocks(
-    draft: Draft, part: str, text: Text, role: Role, layout: Layout
-) -> Iterator[ContextBlock]:
+def _turn_blocks(draft: Draft, part: str, turn: Turn, layout: Layout) -> Iterator[ContextBlock]:
     """Yield the context of one turn: a tool's result, or the contexts in a user's text."""
-    if role == "tool" and "tool" in layout.context and not says_no_input(text.text):
-        yield _whole(part, text, "tool-result", 1.0)
-    elif role == "user" and "inline" in layout.context and text.text:
-        for context in _explain_text(draft, part, text.text, layout).spans:
-            yield _block(part, text.path, context)
+    if turn.role == "tool" and "tool" in layout.context and not says_no_input(turn.content):
+        yield _whole(part, turn.content, turn.path, "tool-result")
+    elif turn.role == "user" and "inline" in layout.context and turn.content:
+        for context in _explain_text(draft, part, turn.content, layout).spans:
+            yield _block(part, turn.path, context)
 
 
-def _texts(draft: Draft) -> Iterator[tuple[str, Text, Role]]:
-    """Yield the turns before the response in their order, each with its part name, text
-    and role.
-    """
-    yield from _group("history", draft.history)
-    yield "instruction", draft.instruction, "user"
-    yield from _group("trailing", draft.trailing)
-
-
-def _group(name: str, turns: Iterable[Turn]) -> Iterator[tuple[str, Text, Role]]:
-    for i, turn in enumerate(turns):
-        yield f"{name}[{i}]", Text(turn.content, turn.path), turn.role
-
-
-def _user_texts(draft: Draft) -> list[tuple[str, Text]]:
-    """Return the user messages of a draft that are searched, with the name of each part."""
-    return [(part, text) for part, text, role in _texts(draft) if role == "user" and text.text]
+def _turns(draft: Draft) -> Iterator[tuple[str, Turn]]:
+    """Yield the turns before the response in their order, each with the name of its part."""
+    yield from ((f"history[{i}]", turn) for i, turn in enumerate(draft.history))
+    yield "instruction", Turn("user", draft.instruction.text, draft.instruction.path)
+    yield from ((f"trailing[{i}]", turn) for i, turn in enumerate(draft.trailing))
 
 
 def _explain_text(draft: Draft, part: str, text: str, layout: Layout) -> Explained:
@@ -228,9 +215,8 @@ def _by_pattern(text: str, pattern: str) -> Explained:
     return Explained(tuple(contexts), (Tried(("regex",), outcome, tuple(contexts)),))
 
 
-def _whole(part: str, text: Text, rule: str, confidence: float) -> ContextBlock:
-    end = len(text.text)
-    return ContextBlock(part, text.path, 0, end, 0, end, rule, confidence)
+def _whole(part: str, text: str, path: str, rule: str) -> ContextBlock:
+    return _block(part, path, ContextSpan(0, len(text), 0, len(text), rule, 1.0))
 
 
 def _block(part: str, path: str, f: ContextSpan) -> ContextBlock:

@@ -12,7 +12,13 @@ PASSAGE_KEYS: Final = (
     *("text", "passage_text", "paragraph_text", "sentences", "contexts"),
     *("content", "body", "snippet"),
 )
+_COLUMN_END: Final = re.compile(r"[.\[]")
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\*)\]")
+
+
+def column_of(path: str) -> str:
+    """Return the column that a path starts with."""
+    return _COLUMN_END.split(path, maxsplit=1)[0]
 
 
 def read_path(row: Mapping[str, Any], name: str) -> tuple[bool, Any]:

@@ -99,22 +99,40 @@ class Layout:
         return cls(**values)
 
 
+def _flat(
+    row: Mapping[str, Any],
+    questions: Sequence[str],
+    answers: Sequence[str],
+    contexts: Sequence[str] = CONTEXTS,
+) -> list[Draft]:
+    """Return the drafts of a row with a question and an answer, in the first of these columns."""
+    asked, answer = read_text(row, questions), read_answer(row, answers)
+    if row.get("is_impossible") is True or row.get("answerable") is False:
+        # The context does not answer the question. An answer in the row is plausible but wrong.
+        answer = Text("", answer.path)
+    context = read_context(row, contexts, asked.text)
+    said = split_speakers(asked.text, asked.path)
+    if not said:
+        return [Draft(asked, answer, context, read_system(row))]
+    turns = [Turn("assistant", answer.text, answer.path)]
+    drafts = _draft_after(row, said, turns, asked.path, answer.path)
+    return [replace(draft, context=context) for draft in drafts]
+
+
 def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
-    instruction = read_text(row, ("instruction",))
     instances = row.get("instances")
     places, contexts = [""], ["input", *CONTEXTS]
     if isinstance(instances, list) and not any(name in row for name in OUTPUTS):
         places, contexts = [f"instances[{i}]." for i in range(len(instances))], ["input", "context"]
     return [
-        _ask_in_input(
-            _draft(
-                row,
-                instruction,
-                read_answer(row, [place + name for name in OUTPUTS]),
-                [place + name for name in contexts],
-            )
-        )
+        _ask_in_input(draft)
         for place in places
+        for draft in _flat(
+            row,
+            ("instruction",),
+            [place + name for name in OUTPUTS],
+            [place + name for name in contexts],
+        )
     ]
 
 
@@ -125,26 +143,13 @@ def _ask_in_input(draft: Draft) -> Draft:
     return replace(draft, instruction=draft.context, context=Text())
 
 
-def _draft(
-    row: Mapping[str, Any], asked: Text, answer: Text, contexts: Sequence[str] = CONTEXTS
-) -> Draft:
-    """Return the draft of a row without turns, with its context in one of these columns."""
-    return Draft(asked, answer, read_context(row, contexts, asked.text), read_system(row))
-
-
 def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     prompt = next((name for name in PROMPTS if name in row), PROMPTS[0])
     completion = next((name for name in COMPLETIONS if name in row), COMPLETIONS[0])
     if isinstance(row.get(prompt), list) and isinstance(row.get(completion), list):
         turns = [*read_conversation(row, prompt), *read_conversation(row, completion)]
         return _draft_turns(row, turns, layout)
-    asked, answer = read_text(row, PROMPTS), read_answer(row, COMPLETIONS)
-    if said := split_speakers(asked.text, asked.path):
-        turns = [Turn("assistant", answer.text, answer.path)]
-        drafts = _draft_after(row, said, turns, asked.path, answer.path)
-        context = read_context(row, CONTEXTS, asked.text)
-        return [replace(draft, context=context) for draft in drafts]
-    return [_draft(row, asked, answer)]
+    return _flat(row, PROMPTS, COMPLETIONS)
 
 
 #: Columns that may hold the conversation before the chosen answer, if they are lists.
@@ -202,12 +207,7 @@ def _chosen_turns(row: Mapping[str, Any], asked: Text) -> list[Turn]:
 def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     if isinstance(row.get("questions"), list) and not any(name in row for name in QUESTIONS):
         return _questions(row, layout)
-    asked = read_text(row, QUESTIONS)
-    response = read_answer(row, ANSWERS)
-    if row.get("is_impossible") is True or row.get("answerable") is False:
-        # The context does not answer the question. An answer in the row is plausible but wrong.
-        response = Text("", response.path)
-    return [_draft(row, asked, response)]
+    return _flat(row, QUESTIONS, ANSWERS)
 
 
 def _questions(row: Mapping[str, Any], layout: Layout) -> list[Draft]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ifcurate.data.paths import read_path
 from ifcurate.errors import RowError
 from ifcurate.phrases import count
 from ifcurate.records import Role, Turn
@@ -25,6 +26,7 @@ _NAMES: Final[Mapping[Role, Sequence[str]]] = {
 _ROLES: Final = {name: role for role, names in _NAMES.items() for name in names}
 
 
+_ITEM: Final = re.compile(r"[^\]]*\]")  # the item of a list that a path is in
 #: The keys of a turn's text. The first that a turn has is used. Some rows mix two of them.
 TEXT_KEYS: Final = ("content", "value", "text", "parts")
 #: Keys of a question and its answer that are one item of a list.
@@ -96,9 +98,15 @@ def _read_turn(item: Any, path: str) -> Turn:
     return Turn(role, content, where, tuple(calls), str(item.get("name") or ""))
 
 
-def is_untrained(turn: Mapping[str, Any]) -> bool:
-    """Return whether a turn's own row says not to train on it."""
-    return 0 in (turn.get("weight"), turn.get("train"))
+def is_excluded(turn: Any) -> bool:
+    """Return whether an item of a chat says not to train on it."""
+    return isinstance(turn, Mapping) and 0 in (turn.get("weight"), turn.get("train"))
+
+
+def excludes_path(row: Mapping[str, Any], path: str) -> bool:
+    """Return whether a row says not to train on the turn whose text has this path."""
+    item = _ITEM.match(path)
+    return item is not None and is_excluded(read_path(row, item[0])[1])
 
 
 def _read_calls(item: Mapping[str, Any], path: str) -> Sequence[Any]:

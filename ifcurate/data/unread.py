@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from ifcurate.contexts.words import count_words
 from ifcurate.data.column_texts import CONTEXTS, Draft, lower_names, read_context
-from ifcurate.data.paths import read_path
+from ifcurate.data.paths import column_of, read_path
 from ifcurate.data.row_formats import READERS, Layout
-from ifcurate.data.turns import TEXT_KEYS, is_untrained
+from ifcurate.data.turns import TEXT_KEYS, is_excluded
 from ifcurate.errors import RowError
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible", "answerable")
@@ -106,14 +106,14 @@ def _mapped(drafts: Sequence[Draft], layout: Layout) -> tuple[str, ...]:
     """Return the columns of the context that is read, and the other columns that --columns maps."""
     given = dict(layout.columns or {})
     read = next((d.context.path for d in drafts if d.context.text.strip()), "")
-    context = given.pop("context", "") or re.split(r"[.\[]", read)[0]
+    context = given.pop("context", "") or column_of(read)
     return (context, *(f"{name}={column}" for name, column in given.items()))
 
 
 def _mapped_columns(layout: Layout) -> set[str]:
     """Return the columns that the user names, also those that no row has a text in."""
     return {
-        re.split(r"[.\[]", part.strip())[0]
+        column_of(part.strip())
         for column in (layout.columns or {}).values()
         for part in (column, *column.split("+"))
     }
@@ -143,7 +143,7 @@ def _turn_notes(row: Mapping[str, Any]) -> Iterator[str]:
     lists = (value for value in row.values() if isinstance(value, list))
     turns = [m for m in chain(*lists) if isinstance(m, Mapping) and {"role", "from"} & m.keys()]
     answers = [m for m in turns if m.get("role", m.get("from")) not in _ASKING]
-    if any(map(is_untrained, answers)):
+    if any(map(is_excluded, answers)):
         yield _WEIGHT
     for key in dict.fromkeys(key for turn in turns for key in _unread_keys(turn)):
         yield f"messages have {key}, which is not read"
@@ -272,5 +272,4 @@ def _columns_of(draft: Draft) -> set[str]:
     """Return the top-level columns that a draft uses."""
     parts = (draft.instruction, draft.response, draft.context, draft.system)
     paths = [part.path for part in parts] + [t.path for t in (*draft.history, *draft.trailing)]
-    columns = {path.split("[")[0].split(".")[0] for path in paths} | set(paths)
-    return columns | ({"tools"} if draft.tools else set())
+    return {*paths, *map(column_of, paths)} | ({"tools"} if draft.tools else set())

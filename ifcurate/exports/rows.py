@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ifcurate.data.paths import read_path
-from ifcurate.data.turns import is_untrained
+from ifcurate.data.turns import excludes_path
 from ifcurate.mixing.texts import read_example, read_record, read_rejected
 from ifcurate.prompts.markers import split_end_marker
 from ifcurate.records import native_call
@@ -16,7 +15,6 @@ from ifcurate.records import native_call
 Row = Mapping[str, Any]  # a row of a mixture; with `rejected` for preferences
 #: What a row's record has if a turn may be excluded from training.
 WEIGHT: Final = r'"(weight|train)":'
-_ITEM: Final = re.compile(r"[^\]]*\]")  # the item of a list that a path is in
 _SPEAKERS: Final = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 
@@ -36,17 +34,16 @@ def add_weights(row: Row) -> Row:
     if not re.search(WEIGHT, row["ifcurate_record"]):
         return row
     example = read_example(row)
-
-    def weigh(message: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-        item = _ITEM.match(path)
-        turn = read_path(example.row, item[0])[1] if item else None
-        excluded = isinstance(turn, Mapping) and is_untrained(turn)
-        return {**message, "weight": 0} if excluded and message["role"] == "assistant" else message
-
     before, after = ([turn.path for turn in turns] for turns in (example.history, example.trailing))
     messages = row["messages"]
     paths = [*[""] * len(messages), *before, "", *after, example.response_path][-len(messages) :]
-    return {**row, "messages": list(map(weigh, messages, paths))}
+    weighed = [
+        {**message, "weight": 0}
+        if message["role"] == "assistant" and excludes_path(example.row, path)
+        else message
+        for message, path in zip(messages, paths, strict=True)
+    ]
+    return {**row, "messages": weighed}
 
 
 def count_trained(row: Row) -> int:

@@ -124,6 +124,7 @@ def read_rows(
     data: str | Path, model: Any, tokenizer: Any, options: FinetuneOptions
 ) -> tuple[list[Prompt], str, dict[str, int]]:
     """Return the rows to train on, the template's name, and the rows left out by reason."""
+    from ifcurate.data.turns import excludes_path
     from ifcurate.engines.hf.tokenizer import HFTokenizer
     from ifcurate.prompts.markers import has_text
     from ifcurate.prompts.pairs import build_prompts
@@ -135,10 +136,12 @@ def read_rows(
     prompts = build_prompts(examples, template, wrapped)
     limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
     too_long = f"longer than {limit} tokens"
-    kept, skipped = [], {"cannot be read": n_bad, "no response": 0, too_long: 0}
+    kept, skipped = [], {"cannot be read": n_bad, "no response": 0, "weight 0": 0, too_long: 0}
     for example, prompt in zip(examples, prompts, strict=True):
         if not has_text(example.response):
             skipped["no response"] += 1
+        elif excludes_path(example.row, example.response_path):
+            skipped["weight 0"] += 1
         elif len(prompt.ids) > limit:
             skipped[too_long] += 1
         else:

@@ -180,5 +180,5 @@ def test_a_nested_file_that_breaks_off_keeps_what_came_before(folder: Path) -> N
     ["{", "[]", '{"data": []}', '{"data": [{"title": "t"}]}', '{"data": {"paragraphs": []}}'],
 )
 def test_other_json_is_not_taken_for_nested(text: str) -> None:
-    assert not is_squad(text)
-    assert is_squad(TEXT[:200])
+    assert not is_squad(text.encode())
+    assert is_squad(TEXT[:200].encode())

@@ -117,8 +117,13 @@ def test_an_output_that_cannot_be_made_is_named_before_the_model_is_loaded(tmp_p
 
 def test_every_row_is_trained_on_or_counted(tmp_path: Path) -> None:
     row = {"instruction": "Who?", "input": "Pol is here.", "output": "Pol."}
-    write_jsonl(tmp_path / "a.jsonl", [row, {"instruction": "Who?"}, {**row, "output": "</s>"}])
+    answer = {"role": "assistant", "content": "Pol.", "weight": 0}
+    chat = {"messages": [{"role": "user", "content": "Who?"}, answer]}
+    (tmp_path / "data").mkdir()
+    rows = [row, {"instruction": "Who?"}, {**row, "output": "</s>"}]
+    write_jsonl(tmp_path / "data/a.jsonl", rows)
+    write_jsonl(tmp_path / "data/b.jsonl", [chat])
     model, tokenizer = load(model_path())
     options = FinetuneOptions(model="pocket")
-    kept, _, skipped = read_rows(tmp_path / "a.jsonl", model, tokenizer, options)
-    assert (len(kept), skipped) == (1, {"cannot be read": 1, "no response": 1})
+    kept, _, skipped = read_rows(tmp_path / "data", model, tokenizer, options)
+    assert (len(kept), skipped) == (1, {"cannot be read": 1, "no response": 1, "weight 0": 1})

@@ -199,10 +199,9 @@ def _kind_of(name: str, extension: str) -> str:
 
 def _detect_json_kind(first: bytes) -> str:
     """Return the kind by content, because many `.json` files have JSON lines."""
-    text = first.decode("utf-8-sig", "replace").lstrip()
-    if text.startswith("["):
+    if first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
         return "json"
-    return "squad" if is_squad(text) else "jsonl"
+    return "squad" if is_squad(first) else "jsonl"
 
 
 def _first_bytes(source: Source, n: int = 4096) -> bytes:

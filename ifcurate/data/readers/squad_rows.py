@@ -12,64 +12,44 @@ memory. Rajpurkar et al. 2016 (SQuAD, arXiv 1606.05250), 2018 (SQuAD 2.0, arXiv 
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from ifcurate.data.readers.files import HEAD, RawRow, Source, open_binary
-from ifcurate.data.readers.window import (
-    DECODER,
-    Element,
-    Window,
-    describe_error,
-    read_elements,
-)
+from ifcurate.data.readers.window import Element, Window, describe_error, read_elements
 
-_SPACE: Final = " \t\r\n"
 #: The lists inside an article, each in an item of the one before, and the name of an item.
 _LISTS: Final = (("paragraphs", "paragraph"), ("qas", "question"))
 
 
-def is_squad(head: str) -> bool:
-    """Return whether a JSON text with this start has articles with paragraphs under `data`."""
-    at = _member(head, _find_articles(head) + 1, "paragraphs")
-    return head[at : at + 1] == "["
+def is_squad(head: bytes) -> bool:
+    """Return whether a file with this start has articles with paragraphs under `data`."""
+    window = Window(io.BytesIO(head))
+    if _find_member(window, "data") != "[":
+        return False
+    window.at += 1
+    return _find_member(window, "paragraphs") == "["
 
 
-def _find_articles(head: str) -> int:
-    """Return the position of the list `data`, or the end of the text."""
-    at = _member(head, 0, "data")
-    return at if head[at : at + 1] == "[" else len(head)
-
-
-def _member(text: str, at: int, name: str) -> int:
-    """Return the position of the value of member `name` in the object at `at`, or the end of the
-    text.
-    """
-    at = _skip(text, at)
-    if text[at : at + 1] != "{":
-        return len(text)
-    try:
-        while True:
-            key, at = DECODER.raw_decode(text, _skip(text, at + 1))
-            at = _skip(text, at)
-            if text[at : at + 1] != ":":
-                return len(text)
-            at = _skip(text, at + 1)
-            if key == name:
-                return at
-            at = _skip(text, DECODER.raw_decode(text, at)[1])
-            if text[at : at + 1] != ",":
-                return len(text)
-    except (ValueError, RecursionError):
-        return len(text)
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at : at + 1] and text[at] in _SPACE:
-        at += 1
-    return at
+def _find_member(window: Window, name: str) -> str:
+    """Move to the value of a member of the object here. Returns its first character, or ""."""
+    sign = "," if window.skip_space() == "{" else ""
+    while sign == ",":
+        window.at += 1
+        window.skip_space()
+        key, window.at, _ = window.element()
+        if window.skip_space() != ":":
+            return ""
+        window.at += 1
+        sign = window.skip_space()
+        if key == name:
+            return sign
+        _, window.at, _ = window.element()
+        sign = window.skip_space()
+    return ""
 
 
 def read_squad(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
@@ -103,7 +83,7 @@ def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> 
 
 def _questions(window: Window) -> Iterator[Element]:
     """Yield the questions of all articles, then a problem of the text around them, if any."""
-    window.at = _find_articles(window.text)
+    _find_member(window, "data")
     for number, element in enumerate(read_elements(window), 1):
         place = f"article {number}"
         if not element.reason:

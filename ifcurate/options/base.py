@@ -24,6 +24,7 @@ from ifcurate.errors import OptionError
 from ifcurate.phrases import did_you_mean
 
 R = TypeVar("R")
+Part = TypeVar("Part", bound="Options")
 
 _REASONS: dict[str, str] = {
     "greater_than": "must be greater than {gt}",
@@ -121,6 +122,10 @@ class Options(BaseModel):
     def given(self) -> dict[str, Any]:
         """Return the options that were set, without those left at their defaults."""
         return {name: getattr(self, name) for name in type(self).model_fields if self.has(name)}
+
+    def part(self, kind: type[Part]) -> Part:
+        """Return those of the options that `kind` has, as they were set."""
+        return kind.create(**{n: v for n, v in self.given().items() if n in kind.model_fields})
 
     def has(self, name: str) -> bool:
         """Return whether the option was set, even if to its default."""

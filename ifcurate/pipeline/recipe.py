@@ -71,7 +71,7 @@ def _problem_of_recipe() -> Iterator[None]:
         raise ValueError(str(error).removeprefix("mix: ")) from error
 
 
-def _read_component(text: str) -> tuple[str, Amount]:
+def read_component(text: str) -> tuple[str, Amount]:
     """Return the name and the amount of a component. Raises `DataError`."""
     if "=" in text:
         name, _, amount = split_component(text)
@@ -87,7 +87,7 @@ def _read_component(text: str) -> tuple[str, Amount]:
 
 def _check_components(components: list[str]) -> list[str]:
     with _problem_of_recipe():
-        names = [_read_component(text)[0] for text in components]
+        names = [read_component(text)[0] for text in components]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{name}: occurs twice; give each component its own name")
@@ -107,7 +107,7 @@ class MixSection(MixOptions):
     @model_validator(mode="after")
     def _refuse_amounts(self) -> Self:
         with _problem_of_recipe():
-            check_amounts(dict(map(_read_component, self.components)), self)
+            check_amounts(dict(map(read_component, self.components)), self)
         return self
 
 

@@ -15,7 +15,6 @@ from typing import Any, Final
 from ifcurate.cards.mixture_card import CARD, render_card, write_card
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.exports.export import EXPORT, Export, export_mixture
-from ifcurate.mixing.amounts import parse_amount
 from ifcurate.mixing.components import open_component, parse_components
 from ifcurate.mixing.mix import mix_components, mix_identity
 from ifcurate.mixing.mixture import MANIFEST, Mixture, read_mixture
@@ -33,6 +32,7 @@ from ifcurate.pipeline.recipe import (
     AugmentSection,
     MixSection,
     Recipe,
+    read_component,
     render_recipe,
 )
 from ifcurate.reports.page import write_report
@@ -94,8 +94,7 @@ def run_recipe(
     on_read(examples)
     check_inputs(recipe)
     section = recipe.score
-    settings = ScoreSettings.create(**section.model_dump(include=set(ScoreSettings.model_fields)))
-    with open_scorer(section, settings, examples, say) as (scorer, checks):
+    with open_scorer(section, section.part(ScoreSettings), examples, say) as (scorer, checks):
         identity = score_identity(examples, scorer)
         where = choose_folder(folder, identity, name)
         if recipe.split.rescore_band is not None:
@@ -148,13 +147,12 @@ def _split(
     rescore = None
     if recipe.split.rescore_band is not None:
         section = recipe.score
-        again = RescoreOptions(
+        shared = set(RescoreOptions.model_fields) - {"model", "template"}
+        again = RescoreOptions.create(
             rescore_band=recipe.split.rescore_band,
             model=section.model if Path(section.model).is_dir() else None,
             template=section.template if Path(section.template).is_file() else None,
-            device=section.device,
-            batch_size=section.batch_size,
-            threads=section.threads,
+            **{name: value for name, value in section.given().items() if name in shared},
         )
         rescore = Rescore(again, stop=stop)
     return split_run(run, rescore=rescore, command=command, options=recipe.split)[0]
@@ -196,8 +194,7 @@ def _mix(recipe: Recipe, section: MixSection, done: RecipeRun, command: str) -> 
     """Return the mixture with its card, in the run's folder."""
     run, skipped = done.run, done.skipped
     components = [_component(text, run, done.filtered) for text in section.components]
-    values = {k: v for k, v in section.given().items() if k != "components"}
-    options = MixOptions.create(**values)
+    options = section.part(MixOptions)
     folder = run.folder / MIXTURE
     if _is_done(folder / MANIFEST, mix_identity(components, options), without=(CARD,)):
         skipped.append("mix")
@@ -220,8 +217,8 @@ def _component(text: str, run: Run, filtered: FilterResult) -> Component:
     if "=" in text:
         return parse_components([text])[0]
     folders = dict(zip(RESULTS, (filtered.folder, run.folder / AUGMENTED, run.folder), strict=True))
-    name, colon, amount = text.partition(":")
-    return open_component(name, str(folders[name]), parse_amount(amount) if colon else None)
+    name, amount = read_component(text)
+    return open_component(name, str(folders[name]), amount)
 
 
 def _export(recipe: Recipe, section: ExportOptions, mixture: Mixture, skipped: list[str]) -> Export:
@@ -229,23 +226,12 @@ def _export(recipe: Recipe, section: ExportOptions, mixture: Mixture, skipped: l
     folder = mixture.folder / section.folder_name
     if section.model == "" and recipe.score.model:
         section = section.model_copy(update={"model": recipe.score.model})
-    done = _read_export(folder, mixture, section)
-    if done is not None:
+    done = find_manifest(folder / EXPORT)
+    inputs = {"mixture": mixture.manifest.identity, "options": section.model_dump(mode="json")}
+    if done is not None and _is_done(folder / EXPORT, {**done.identity, **inputs}):
         skipped.append("export")
-        return done
+        return Export(folder, done, done.command)
     return export_mixture(mixture, folder, overwrite=True, options=section)
-
-
-def _read_export(folder: Path, mixture: Mixture, options: ExportOptions) -> Export | None:
-    """Return the export in a folder; None if it is incomplete, or was made from other input."""
-    manifest = find_manifest(folder / EXPORT)
-    if manifest is None:
-        return None
-    inputs = (manifest.identity.get("mixture"), manifest.identity.get("options"))
-    if inputs != (mixture.manifest.identity, options.model_dump(mode="json")):
-        return None
-    done = _is_done(folder / EXPORT, manifest.identity)
-    return Export(folder, manifest, manifest.command) if done else None
 
 
 def _report(section: ReportOptions, done: RecipeRun) -> Path:

@@ -79,16 +79,12 @@ def _check(kind: type[Options], values: dict[str, Any]) -> Options:
         return kind.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        name = str(problem["loc"][0]) if problem["loc"] else ""
         text = explain_problem({**problem, "loc": ()}).removeprefix(": ")
-        if not name:
-            # A check of several fields names the field in its text.
-            for field_name in kind.model_fields:
-                if text.startswith(f"{field_name} is only for"):
-                    text = text.removeprefix(f"{field_name} ")
-                    name = field_name
-                    break
-        hint = _flag(name, kind.model_fields[name]) if name else None
+        # A check of several fields names the field in its text.
+        name = str(problem["loc"][0]) if problem["loc"] else text.partition(" is only for ")[0]
+        field = kind.model_fields.get(name)
+        hint = _flag(name, field) if field else None
+        text = text.removeprefix(f"{name} ") if field and not problem["loc"] else text
         if problem["type"] == "missing":
             text = "is missing, and it has no default"
         raise typer.BadParameter(text, param_hint=hint) from error

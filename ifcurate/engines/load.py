@@ -37,10 +37,11 @@ def load_engine(
         model: a short name (`ifcurate models`), a Hub id or a local folder. "toy" needs none;
             "server" can ask the server. "hf" also takes a loaded model of transformers.
         tokenizer: the tokenizer of a loaded model; for "server", the name of one.
-        options: those of `load_hf_engine`, `load_vllm_engine` or `load_server_engine`.
+        options: those of `LoadOptions` that the engine has (`ENGINE_OPTIONS`).
 
     Raises:
-        TypeError: an option that the engine does not have, or of the wrong type.
+        TypeError: an option that the engine does not have.
+        OptionError: an option has a wrong value.
         ModelError: unknown engine, or the model cannot be found, loaded or used.
     """
     if engine not in ENGINES:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
 from ifcurate.options.base import Options, needs, option
 
 Trainer = Literal["trl", "axolotl", "llama-factory", "open-instruct", "messages", "alpaca"]
+#: Formats of data, without a configuration.
+PLAIN: Final = ("messages", "alpaca")
 
 
 class ExportOptions(Options):
@@ -59,8 +61,8 @@ class ExportOptions(Options):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the files are only data: there is no configuration, which would name a model."""
-        return self.trainer in ("messages", "alpaca")
+        """Whether the files are only data, without a configuration that names the model."""
+        return self.trainer in PLAIN
 
     @property
     def folder_name(self) -> str:

@@ -114,7 +114,7 @@ def score_examples(
     iterator = iter(take_examples(examples))
     parts = []
     while chunk := list(islice(iterator, scorer.settings.chunk_rows)):
-        parts.append(scorer.score(chunk)[0])
+        parts.append(scorer.score_pairs(scorer.prepare(chunk)).scores)
     return ScoreTable(pl.concat(parts) if parts else pl.DataFrame(schema=SCORES))
 
 

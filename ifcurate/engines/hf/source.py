@@ -23,14 +23,8 @@ from ifcurate.errors import ModelError
 from ifcurate.models import nearest_model
 from ifcurate.options.score import LoadOptions
 
-_WANTED: Final = (
-    "*.json",
-    "*.safetensors",
-    "*.model",
-    "*.txt",
-    "*.jinja",
-    "*.tiktoken",
-)
+TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
+_WANTED: Final = (*TOKENIZER_FILES, "*.safetensors")
 #: Copies of the same weights under other names, and subfolders.
 _UNWANTED: Final = ("*/*", "consolidated*", "*.fp16.safetensors", "*.non_ema.safetensors")
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth")

@@ -16,13 +16,12 @@ from typing import Any, Final
 
 from ifcurate.engines.base import Encoding
 from ifcurate.engines.hf.quiet import quiet
-from ifcurate.engines.hf.source import fetch_files
+from ifcurate.engines.hf.source import TOKENIZER_FILES, fetch_files
 from ifcurate.errors import ModelError
 from ifcurate.models import local_model
 from ifcurate.options.score import LoadOptions
 from ifcurate.phrases import count, first_line
 
-_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 _PROBES: Final = (
     "A plain line of text, with 12 numbers (and more).",
     "### Input:\nTwo lines.\n\n\n  Indented: a_b = 'c';\t# end\n",
@@ -197,7 +196,7 @@ def load_model_tokenizer(model: str, options: LoadOptions) -> HFTokenizer:
     folder = local_model(model)
     if not folder.is_dir():
         try:
-            patterns = [*_FILES, *(["*.py"] if trusted else [])]
+            patterns = [*TOKENIZER_FILES, *(["*.py"] if trusted else [])]
             folder = fetch_files(model, options.revision, patterns)
         except ModelError as error:
             raise ModelError(

@@ -15,7 +15,7 @@ import itertools
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from ifcurate.data.sources import Examples
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.options.score import ClusterOptions, ScoreSettings
 from ifcurate.phrases import count, first_line, missing_package
-from ifcurate.runs.parts import Parts
+from ifcurate.runs.parts import Part, Parts
 from ifcurate.runs.ray_tasks import (
     EngineSpec,
     ScoringActor,
@@ -193,7 +193,7 @@ class _OnRay(Work):
 
     def do(self, parts: Parts) -> None:
         """Score the rows that are not in `parts` yet. Finished rows stay if it raises."""
-        covered = self.count_parts(parts)
+        covered = self.resume(parts)
         counts = _count_rows(self.examples)
         total = sum(counts)
         if self.examples.limit is not None:
@@ -253,17 +253,14 @@ class _OnRay(Work):
         )
         try:
             for row in done.iter_rows():
-                self._count(row)
+                part = Part.model_validate_json(row["part"])
+                self.add_part(part)
+                self.progress.tokens += part.tokens
+                self.on_progress(self.progress)
+                if self.stop():
+                    raise KeyboardInterrupt
         except ray.exceptions.RayError as error:
             raise _cause(error) from error
-
-    def _count(self, row: Mapping[str, Any]) -> None:
-        self.progress.rows += int(row["rows"])
-        self.progress.tokens += int(row["tokens"])
-        self.progress.counts.update(dict(zip(row["counts_of"], row["counts"], strict=True)))
-        self.on_progress(self.progress)
-        if self.stop():
-            raise KeyboardInterrupt
 
 
 def _get(asked: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,8 +116,11 @@ class ScoringActor:
             )
         self._parts = Parts(Path(folder), tokens=tokens, look=False)
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Score the chunks of a batch, and write consecutive ones as one part."""
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Score the chunks of a batch, and write consecutive ones as one part.
+
+        Returns a batch for Ray, with a row for each part.
+        """
         order = sorted(range(len(batch["chunk"])), key=lambda i: int(batch["chunk"][i]))
         pending = Pending()
         written: list[Part] = []
@@ -132,17 +134,4 @@ class ScoringActor:
                 pending.add(item.number, item.n_rows, chunk, item.bad, ends=item.ends)
         if pending.done:
             written.append(self._parts.commit(pending)[0])
-        return _report(written)
-
-
-def _report(written: Sequence[Part]) -> dict[str, Any]:
-    """Return the counts of some parts, as a batch of one row for Ray."""
-    counts: Counter[str] = Counter()
-    for part in written:
-        counts.update(part.counts)
-    return {
-        "rows": [sum(part.n_rows for part in written)],
-        "tokens": [sum(part.tokens for part in written)],
-        "counts": [list(counts.values())],
-        "counts_of": [list(counts)],
-    }
+        return {"part": [part.model_dump_json() for part in written]}

@@ -18,7 +18,7 @@ from ifcurate.data.sources import Examples
 from ifcurate.data.unread import describe_unread
 from ifcurate.errors import DataError, RunError
 from ifcurate.runs.chunks import Prepared, score_chunks
-from ifcurate.runs.parts import Parts, Pending
+from ifcurate.runs.parts import Part, Parts, Pending
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Chunk, Scorer
 from ifcurate.scoring.tables import Numbers
@@ -149,16 +149,18 @@ class Work:
     stop: Callable[[], bool]
     progress: Progress = field(default_factory=Progress)
 
-    def count_parts(self, parts: Parts) -> set[int]:
-        """Count finished parts as progress of earlier attempts. Returns the numbers of their
-        chunks.
-        """
+    def add_part(self, part: Part) -> None:
+        """Count a finished part."""
+        self.progress.rows += part.n_rows
+        self.progress.counts.update(part.counts)
+
+    def resume(self, parts: Parts) -> set[int]:
+        """Count the parts of earlier attempts. Returns the numbers of their chunks."""
         covered: set[int] = set()
         for part in parts:
             covered.update(part.chunks)
-            self.progress.rows += part.n_rows
-            self.progress.resumed_rows += part.n_rows
-            self.progress.counts.update(part.counts)
+            self.add_part(part)
+        self.progress.resumed_rows = self.progress.rows
         if covered:
             self.on_progress(self.progress)
         return covered
@@ -185,7 +187,7 @@ class Scoring(Work):
     def do(self, parts: Parts) -> None:
         """Score the rows that are not in `parts` yet. Finished rows stay if it raises."""
         self._known = KnownBefore.open(self.cache, parts.folder)
-        covered = self.count_parts(parts)
+        covered = self.resume(parts)
         # Chunks of a shard have their own numbers: 0, 1, 2, ...
         shard = self.shard
         wanted = lambda n: shard.has(n) and n // shard.of not in covered  # noqa: E731

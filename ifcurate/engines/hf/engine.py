@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final
 
 import torch
@@ -53,8 +52,8 @@ from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 from ifcurate.options.base import takes_options
 from ifcurate.options.score import ENGINE_OPTIONS, LoadOptions
 
-#: Gives the log-probabilities of each sequence of a pack.
-Run = Callable[[], list[Float32Array]]
+#: A pack, and the numbers of its sequences if a process computes them.
+UnderWay = tuple[Pack, Future[list[Float32Array]] | None]
 
 _VERSION: Final = "4"  # increased whenever a score could change
 _NO_LIMIT: Final = 1 << 20  # tokens, for recurrent models, which state no length
@@ -182,7 +181,7 @@ class HFEngine(Engine):
         plan = make_plan(prompts)
         packs = self._filler.fill(plan)
         self._start_workers(packs)
-        work = deque((pack, self._begin(pack)) for pack in packs)
+        work = deque(map(self._begin, packs))
         if self._pool is None:
             return finished(self._collect(plan, work))
         return self._collector.submit(self._collect, plan, work)
@@ -207,41 +206,41 @@ class HFEngine(Engine):
             )
             self._report.counts["processes"] = self._workers
 
-    def _begin(self, pack: Pack) -> Run:
-        """Return the function that gives the numbers of a pack; a process has begun with them."""
-        if self._pool is None:
-            return partial(self._runner.run, pack)
-        return self._pool.submit(pack).result
+    def _begin(self, pack: Pack) -> UnderWay:
+        """Give a pack to the processes, if there are any."""
+        return pack, None if self._pool is None else self._pool.submit(pack)
 
-    def _collect(self, plan: Plan, work: deque[tuple[Pack, Run]]) -> list[Answer]:
+    def _collect(self, plan: Plan, work: deque[UnderWay]) -> list[Answer]:
         """Return the answer to each prompt, from its pack's numbers.
 
         Packs that do not fit into memory are halved.
         """
         answers: dict[int, Answer] = {}
-        counts = self._report.counts
         n_halved = 0
-        while work:
-            pack, run = work.popleft()
-            counts["packs"] += 1
-            counts["tokens_computed"] += pack.n_tokens
-            if pack.alone:
-                counts["sequences_scored_alone"] += 1
-            try:
-                found = run()
-            except (OutOfMemoryError, TooSlowError) as error:
-                slow = isinstance(error, TooSlowError)
-                if len(pack.members) == 1:
-                    answers[pack.members[0]] = self._failure(plan, pack, slow=slow)
+        try:
+            while work:
+                pack, future = work.popleft()
+                try:
+                    found = self._runner.run(pack) if future is None else future.result()
+                except (OutOfMemoryError, TooSlowError) as error:
+                    slow = isinstance(error, TooSlowError)
+                    if len(pack.members) == 1:
+                        answers[pack.members[0]] = self._failure(plan, pack, slow=slow)
+                    else:
+                        n_halved += not slow
+                        work += map(self._begin, self._filler.halve(plan, pack))
                 else:
-                    n_halved += not slow
-                    work += ((half, self._begin(half)) for half in self._filler.halve(plan, pack))
-                continue
-            for i, values in zip(pack.members, found, strict=True):
-                check_finite(self.identity.model, values, dtype=self.identity.dtype)
-                answers[i] = values
-            if self.on_scored is not None:
-                self.on_scored(*plan.count(pack.members))
+                    for i, values in zip(pack.members, found, strict=True):
+                        check_finite(self.identity.model, values, dtype=self.identity.dtype)
+                        answers[i] = values
+                    if self.on_scored is not None:
+                        self.on_scored(*plan.count(pack.members))
+                self._count(pack)
+        finally:  # after an error, work is left
+            for _, future in work:
+                if future is not None:
+                    future.cancel()
+        counts = self._report.counts
         if n_halved:
             self._filler.shrink()
             counts["memory_retries"] += n_halved
@@ -250,6 +249,13 @@ class HFEngine(Engine):
         counts["prompts_scored_before"] += plan.n_repeated
         counts["tokens_saved"] = counts["tokens_given"] - counts["tokens_computed"]
         return plan.gather(answers)
+
+    def _count(self, pack: Pack) -> None:
+        counts = self._report.counts
+        counts["packs"] += 1
+        counts["tokens_computed"] += pack.n_tokens
+        if pack.alone:
+            counts["sequences_scored_alone"] += 1
 
     def _failure(self, plan: Plan, pack: Pack, *, slow: bool) -> RowTimeoutError | RowTooLargeError:
         length = len(plan.sequences[pack.members[0]].ids)

@@ -1,17 +1,15 @@
-"""What the server engine's requests are made of: addresses, keys, proxies, the throttle."""
+"""What the server engine's requests are made of: addresses, keys, proxies."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
 
-import anyio
 import httpx
 import pytest
 
 from ifcurate.engines.server.client import HttpClient, Patience
 from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
-from ifcurate.engines.server.loop import Throttle, open_http
+from ifcurate.engines.server.loop import open_http
 from ifcurate.errors import ModelError
 
 KEY = "sk-very-secret-0123456789"
@@ -75,29 +73,6 @@ def test_base_urls_that_are_none(url: str) -> None:
     with pytest.raises(ModelError, match="base URL") as caught:
         parse_base_url(url)
     assert "hunter2" not in str(caught.value) or url.startswith("ftp")
-
-
-def test_throttle_halves_once_for_all_that_were_in_flight_and_widens_again() -> None:
-    async def check() -> None:
-        throttle = Throttle(8)
-
-        async def refused() -> None:
-            with contextlib.suppress(ValueError):
-                async with throttle.place():
-                    await anyio.sleep(0.01)
-                    throttle.slow_down(0.05)
-                    raise ValueError
-
-        async with anyio.create_task_group() as group:
-            for _ in range(3):
-                group.start_soon(refused)
-        assert throttle.allowed == 4
-        for _ in range(100):
-            async with throttle.place():
-                pass
-        assert throttle.allowed == 8
-
-    anyio.run(check)
 
 
 @pytest.mark.parametrize(("url", "used"), [("http://gpu7:80", True), ("http://127.0.0.1", False)])

@@ -54,6 +54,7 @@ class Text:
 
     text: str = ""
     path: str = ""
+    note: str = ""  # what else the place has
 
 
 NO_TEXT: Final = Text()
@@ -199,8 +200,7 @@ def _joined(value: Any, name: str) -> Text | None:
 def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
     """Return the answer, or the first of several (a list, or SQuAD's {"text": [...]})."""
     for name in names:
-        value = read_path(row, name)[1]
-        path = name
+        value, path, note = read_path(row, name)[1], name, ""
         for _ in range(3):  # {"text": [...]}, [{"text": ...}]
             if isinstance(value, Mapping):
                 key = next((key for key in ANSWER_KEYS if value.get(key) is not None), "")
@@ -210,6 +210,8 @@ def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
             elif isinstance(value, list):
                 if not value:
                     return Text("", path)
+                if len(set(map(str, value))) > 1:
+                    note = f"{path} has several answers; the first one is the response"
                 value, path = value[0], f"{path}[0]"
         if isinstance(value, str) and _OBJECT.match(value):
             raise RowError(
@@ -217,7 +219,7 @@ def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
                 "JSON lines or Parquet, not as CSV"
             )
         if value is not None:
-            return Text(_as_text(value, name), path)
+            return Text(_as_text(value, name), path, note)
     return read_text(row, names)
 
 

@@ -116,7 +116,7 @@ def _flat(
         return [Draft(asked, answer, context, read_system(row))]
     turns = [Turn("assistant", answer.text, answer.path)]
     drafts = _draft_after(row, said, turns, asked.path, answer.path)
-    return [replace(draft, context=context) for draft in drafts]
+    return [replace(draft, response=answer, context=context) for draft in drafts]
 
 
 def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:

@@ -55,6 +55,7 @@ _FLAGS: Final = ("label", "kto_tag")
 _SPEAKER: Final = re.compile(r"\s*Human: ")
 #: Columns with the possible answers to a question.
 _CHOICES: Final = ("choices", "options", "endings")
+_CHOICE: Final = re.compile(r"\(?(\d|[A-J])[).]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +128,20 @@ def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
                 f"{name} is not read: rows with {name} false are scored and kept like the others; "
                 "if they are bad answers, remove them first"
             )
-    yield from _answer_notes(row, drafts)
+    choices = next((name for name in _CHOICES if isinstance(row.get(name), list | dict)), "")
     for draft in drafts:
-        if draft.note:
-            yield draft.note
-        if _SPEAKER.match(draft.instruction.text):
-            yield f"{draft.instruction.path} starts with Human:, which is part of the instruction"
+        if note := draft.note or draft.response.note:
+            yield note
         if isinstance(read_path(row, draft.response.path)[1], bool):
             name = draft.response.path
             yield f"{name} is a boolean; the responses are the texts true and false"
+        if choices and _CHOICE.fullmatch(draft.response.text.strip()):
+            yield (
+                f"the responses are numbers or letters of {choices}, which is not read; "
+                "write the choices into the question"
+            )
+        if _SPEAKER.match(draft.instruction.text):
+            yield f"{draft.instruction.path} starts with Human:, which is part of the instruction"
 
 
 def _turn_notes(row: Mapping[str, Any]) -> Iterator[str]:
@@ -156,25 +162,6 @@ def _unread_keys(turn: Mapping[str, Any]) -> Iterator[str]:
         read = key in TEXT_KEYS or value in texts or not isinstance(value, str)
         if not read and count_words(value, 4) >= 4:
             yield key
-
-
-def _answer_notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
-    """Notes on answers that are one of several, or the number or letter of a choice."""
-    choices = next((name for name in _CHOICES if isinstance(row.get(name), list | dict)), "")
-    for draft in drafts if len(drafts) == 1 else ():
-        name, first, _ = draft.response.path.partition("[0]")
-        values = read_path(row, name)[1] if first else None
-        if (
-            not draft.note
-            and isinstance(values, list)
-            and len({str(value) for value in values}) > 1
-        ):
-            yield f"{name} has several answers; the first one is the response"
-        if choices and re.fullmatch(r"\(?(\d|[A-J])[).]?", draft.response.text.strip()):
-            yield (
-                f"the responses are numbers or letters of {choices}, which is not read; "
-                "write the choices into the question"
-            )
 
 
 def _with_drafts(

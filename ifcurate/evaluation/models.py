@@ -172,14 +172,12 @@ def _pad(
 ) -> dict[str, Any]:
     """Return the ids and the mask of a batch, on the model's device."""
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
-    width = max(map(len, sequences))
-    ids = torch.full((len(sequences), width), fill)
-    mask = torch.zeros_like(ids)
-    for row, own in enumerate(sequences):
-        place = slice(width - len(own), width) if side == "left" else slice(len(own))
-        ids[row, place] = torch.tensor(list(own))
-        mask[row, place] = 1
+    rows = [torch.tensor(list(own)) for own in sequences]
+    ids = pad_sequence(rows, batch_first=True, padding_value=fill, padding_side=side)
+    ones = [torch.ones_like(row) for row in rows]
+    mask = pad_sequence(ones, batch_first=True, padding_side=side)
     return {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
 
 

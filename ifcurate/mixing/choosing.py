@@ -153,7 +153,8 @@ def _check_enough(sizes: npt.NDArray[Any], amount: Amount, name: str, *, upsampl
     if wants > has and not upsample:
         raise DataError(
             f"component {name}: has {has:,} {unit}, and its amount is {wants:,}; "
-            "lower the amount, or allow repeated rows with --upsample (upsample=True)"
+            "lower its amount (--rows or --tokens, if it comes from a weight), or allow repeated "
+            "rows with --upsample (upsample=True)"
         )
 
 

@@ -20,7 +20,7 @@ from ..lexicon.wording import SHORT_NAMES, TITLES, fold, word_set
 from .patterns import pattern_spans
 from .people import PersonName, evidence_at, may_be_named, person_name
 from .runs import Run, capital_runs
-from .spans import NUMERIC, PATTERNED, VALUES, Span
+from .spans import NUMERIC, PATTERNED, VALUES, Shape, Span
 from .values import value_spans
 
 _PREPOSITION = re.compile(
@@ -107,22 +107,15 @@ class LexiconRecogniser:
             runs = {path: list(capital_runs(text)) for path, text in texts.items()}
             spans += self._named(texts, runs)
             if self._types & (PATTERNED | {"LOC"}):
-                spans += self._patterned(texts, runs, {(s.path, s.start) for s in spans})
+                taken = {(s.path, s.start) for s in spans}
+                patterns = (
+                    s for path in texts for s in pattern_spans(path, texts[path], runs[path])
+                )
+                spans += [s for s in patterns if (s.path, s.start) not in taken]
         if self._types & VALUES:
             for path, text in texts.items():
                 spans += value_spans(path, text, numbers=bool(self._types & NUMERIC))
         return [s for s in spans if s.type in self._types]
-
-    def _patterned(
-        self,
-        texts: Mapping[str, str],
-        runs: Mapping[str, Sequence[Run]],
-        taken: set[tuple[str, int]],
-    ) -> Iterator[Span]:
-        """Names with a word that shows their type, where no other name was recognised."""
-        for path, text in texts.items():
-            patterns = pattern_spans(path, text, runs[path])
-            yield from (s for s in patterns if (s.path, s.start) not in taken)
 
     def _named(self, texts: Mapping[str, str], runs: Mapping[str, Sequence[Run]]) -> list[Span]:
         spans: list[Span] = []
@@ -193,16 +186,13 @@ class LexiconRecogniser:
 
     def _unlisted(self, mention: _Mention) -> PersonName:
         """Shape and gender of a person whose name is not in the lists."""
-        gender = LEXICON.gender.get(fold(mention.parts[0]), "")
-        if len(mention.parts) > 1:
-            return "full", gender
-        return ("family" if mention.key in LEXICON.surnames and not gender else "given"), gender
+        gender = LEXICON.gender.get(mention.folded[0], "")
+        alone: Shape = "family" if mention.key in LEXICON.surnames and not gender else "given"
+        return ("full" if len(mention.parts) > 1 else alone), gender
 
     def _is_sure(self, mention: _Mention, score: int) -> bool:
         """Return whether a listed name is used as a name: a usual name, or one with evidence."""
         parts = mention.parts
-        if mention.title:
-            return True
         if len(parts) == 1:
             wordy = mention.key in LEXICON.wordy
             return not (wordy and (mention.opens or score < _SURE))
@@ -211,12 +201,11 @@ class LexiconRecogniser:
         return usual or fold(parts[-1]) in LEXICON.surnames or score >= _SURE
 
     def _is_place_word(self, mention: _Mention, text: str) -> bool:
-        if mention.title or len(mention.parts) > 1:
-            return False
         key = mention.text.lower()
-        if LEXICON.country(key)[0]:
-            return True
-        return LEXICON.is_city(key) and not self._rather_person(key, text)
+        place = LEXICON.country(key)[0] or (
+            LEXICON.is_city(key) and not self._rather_person(key, text)
+        )
+        return bool(place) and not mention.title and len(mention.parts) == 1
 
     def _rather_person(self, key: str, text: str) -> bool:
         """Return whether a name of a small town is a first name here: it never follows "in" or

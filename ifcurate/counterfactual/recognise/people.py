@@ -195,9 +195,8 @@ def person_name(parts: Sequence[str], title: str = "") -> PersonName | None:
 def _several(parts: Sequence[str], title: str, said: str) -> PersonName | None:
     first, last = fold(parts[0]), fold(parts[-1])
     first = first if first in LEXICON.gender else first.split("-")[0]
-    if first in LEXICON.gender or first in SHORT_NAMES:
-        gender = said or LEXICON.gender.get(first) or SHORT_NAMES[first]
-        return ("full", gender) if _is_given(first, last) else None
+    if first in LEXICON.gender:
+        return ("full", said or LEXICON.gender[first]) if _is_given(first, last) else None
     family = last in LEXICON.surnames
     named = (title and family) or _is_initialled(parts[0], last, family, last in LEXICON.gender)
     return ("full", said) if named else None

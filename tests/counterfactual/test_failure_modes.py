@@ -305,3 +305,12 @@ def test_a_name_that_may_be_either_becomes_one_that_may_be_either() -> None:
     context = "Both Austen and Conrad wrote it. Conrad said that he liked it." + " It rained." * 8
     made = written(qca(context, "Who liked it?", "Conrad"))
     assert made.made.substitute.lower() in word_keys("either_names")
+
+
+def test_a_person_whose_name_ends_like_a_buildings() -> None:
+    context = "George Hall was born in Leeds. He wrote letters, and George Hall kept them."
+    assert (
+        written(qca(context + " It rained." * 8, "Who?", "George Hall")).made.plan.type == "PERSON"
+    )
+    context = "The letters of George Hall are in a box, and nobody has ever read them."
+    assert refused(qca(context + " It rained." * 8, "Whose letters?", "George Hall")) == "entity"

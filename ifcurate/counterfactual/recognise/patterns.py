@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import DESCRIBING, ENDINGS, either, fold, word_before, word_keys, word_set
+from .people import is_listed_pair
 from .runs import Run
 from .spans import Span
 
@@ -80,7 +81,8 @@ def _by_words(path: str, text: str, run: Run) -> Iterator[Span]:
     words = _without_openers(run)
     start, end = words[0][0], words[-1][1]
     name = text[start:end]
-    kind, code = pattern_type(name), LEXICON.class_of.get(fold(name), "")
+    person = is_listed_pair([word for _, _, word in words])  # "George Hall"
+    kind, code = "" if person else pattern_type(name), LEXICON.class_of.get(fold(name), "")
     if not kind and code:
         article = text[max(0, start - 4) : start].lower() == "the "
         kind = "LOC" if article or code not in _WITH_ARTICLE else ""

@@ -169,7 +169,13 @@ def may_be_named(parts: Sequence[str]) -> bool:
     """Return whether unlisted words could be the name of a person."""
     if not 1 <= len(parts) <= 4 or _SUFFIX.match(parts[-1]):
         return False
-    return not any(_names_something_else(part) for part in parts)
+    return is_listed_pair(parts) or not any(_names_something_else(part) for part in parts)
+
+
+def is_listed_pair(parts: Sequence[str]) -> bool:
+    """Return whether two words are a listed given name and a listed family name."""
+    first, last = fold(parts[0]), fold(parts[-1])
+    return len(parts) == 2 and first in LEXICON.gender and last in LEXICON.surnames
 
 
 def _names_something_else(part: str) -> bool:

@@ -127,7 +127,7 @@ def test_numbers(text: str, found: list[tuple[str, str, float]]) -> None:
         ("He lives in Lyon, France.", [("Lyon", "CITY"), ("France", "COUNTRY")]),
         ("The Peruvians left.", [("Peruvians", "COUNTRY")]),
         ("Lyon Street is long.", [("Lyon Street", "FAC")]),
-        ("Martha Square and Martha Park", [("Martha Square", "FAC"), ("Martha Park", "FAC")]),
+        ("Martha Square and Kugel Park", [("Martha Square", "FAC"), ("Kugel Park", "FAC")]),
         ("I saw Grace, Will and May.", []),
         ("Captain America wins.", []),
         ("Jordan, Chad and Georgia came.", []),

@@ -111,7 +111,8 @@ class Augmenter:
                 return Outcome(first.id, first.source, first.row_number, written)
             except Refusal as error:
                 refusals.append(error)
-        worst = max(refusals, key=lambda refusal: _progress(refusal.check))
+        # without a context, without an entity, refused by a check
+        worst = max(refusals, key=lambda r: (r.check is not Check.CONTEXT, r.check.judges))
         return Outcome(
             first.id, first.source, first.row_number, check=worst.check, reason=worst.reason
         )
@@ -151,10 +152,3 @@ def _spans(examples: Iterable[Example], recogniser: Recogniser) -> Iterator[Span
             view = view_example(example)
             paths = sorted({p for p, _, _ in view.context})
             yield from recogniser.spans({p: view.texts[p] for p in paths})
-
-
-def _progress(check: Check) -> int:
-    """Return the stage of an example: 0 without a context, 1 without an entity, 2 refused by a
-    check.
-    """
-    return {Check.CONTEXT: 0, Check.ENTITY: 1}.get(check, 2)

@@ -11,14 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..checks import Check, Refusal
 from ..lexicon.tables import LEXICON
-from ..lexicon.wording import HONOURS, PARTICLES, fold
+from ..lexicon.wording import HONOURS, INITIALS, PARTICLES, SUFFIX, fold
 from ..recognise.spans import NUMERIC, VALUES, Substitution
 from ..recognise.values import DateMention, date_mentions, date_of_value, number_mentions, number_of
 from .edits import Change
 from .views import View
 
-_SUFFIX = re.compile(r"(?:Jr|Sr|I{1,3}|IV|VI{0,3}|IX|X{1,3}|[A-Z])\.?\Z")
-_INITIALS = re.compile(r"(?:[A-Z]\.)+|[A-Z]\Z")
 _QUOTES = "\"“”‘’'"
 
 
@@ -36,14 +34,16 @@ def name_forms(name: str) -> dict[str, str]:
     parts = " ".join(parts).split(" the ")[0].split()  # Catherine the Great
     plain = _plain_words(parts)
     if plain and (len(parts) > 1 or len(forms) > 1):
-        forms["initials" if _INITIALS.match(parts[0]) else "first"] = parts[0]
+        forms["initials" if INITIALS.match(parts[0]) else "first"] = parts[0]
         forms |= _family_forms(parts, plain) if plain[-1] != parts[0] else {}
     return {role: form for role, form in forms.items() if len(form.strip(". ")) > 1}
 
 
 def _plain_words(parts: Sequence[str]) -> list[str]:
     """Return the words without initials, suffixes and particles."""
-    return [w for w in parts if not _SUFFIX.fullmatch(w) and w.lower() not in PARTICLES]
+    return [
+        w for w in parts if not (INITIALS.match(w) or SUFFIX.match(w) or w.lower() in PARTICLES)
+    ]
 
 
 def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
@@ -90,12 +90,11 @@ def _name_changes(
             written = match.group()
             old = by_case.get(written.lower())
             new = _new_form(written, old, plan, small=text.islower())
-            if new is not None:
-                yield path, match.start(), match.end(), written, new
+            yield path, match.start(), match.end(), written, new
 
 
-def _new_form(written: str, old: str | None, plan: Substitution, *, small: bool) -> str | None:
-    """Return the new form in the letter case of the old one; None if it is not a name.
+def _new_form(written: str, old: str | None, plan: Substitution, *, small: bool) -> str:
+    """Return the new form in the letter case of the old one.
 
     `small` says that the text has no capitals. Raises `Refusal` (AGREEMENT, RESIDUE) if the
     letter case leaves this open.
@@ -105,8 +104,6 @@ def _new_form(written: str, old: str | None, plan: Substitution, *, small: bool)
     for like in (str, str.upper, str.lower):
         if old is not None and written == like(old):
             return like(plan.forms[old])
-    if plan.type == "WORK":
-        return None  # "the silent harbor" in lower case is not a title
     raise Refusal(Check.AGREEMENT, f"the letter case of {written!r} is mixed")
 
 

@@ -20,7 +20,7 @@ from typing import TypeAlias
 from ..checks import Check, Refusal
 from ..lexicon.kinds import drawn, fictional_names, fictional_titles
 from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON, Country
-from ..lexicon.wording import PARTICLES, fold, word_sets
+from ..lexicon.wording import INITIALS, PARTICLES, SUFFIX, fold, word_sets
 from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span, Substitution
 from .countries import country_forms, fitting_countries
@@ -30,8 +30,6 @@ from .forms import name_forms
 _TRIES = 12
 _EITHER = word_sets("either_names")
 _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]{4,}\Z")
-_INITIAL = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z|(?:Jr|Sr|[IVX]+)\.?\Z")
-_SUFFIX = re.compile(r"(?:Jr|Sr|[IVX]+)\.?\Z")
 _USUAL_INITIALS = "ABCDEGHJLMPRST"
 #: Names of the dataset by type and shape, collected before the first substitution.
 Pools: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -204,10 +202,10 @@ def _fill(
     """Return a name with the same parts; suffixes, dots and quotes are kept, particles are not."""
     new: list[str] = []
     for index, word in enumerate(words):
-        suffix = 0 < index == len(words) - 1 and _SUFFIX.match(word)  # "Mehmet II"
+        suffix = 0 < index == len(words) - 1 and SUFFIX.match(word)  # "Mehmet II"
         if suffix or fold(word) in kept:
             new.append(word)
-        elif _INITIAL.match(word):
+        elif INITIALS.match(word):
             new.append(_other_initials(word, firsts[index]))
         elif quoted := _NICKNAME.match(word):
             new.append(f"{quoted[1]}{firsts[index]}{quoted[2]}")

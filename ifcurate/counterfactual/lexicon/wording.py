@@ -74,6 +74,11 @@ DESCRIBING = word_set("describing")
 GENERIC_WORDS = word_set("generic_words")
 
 
+#: Words of names that are initials ("J.K.", "B"), or a number or a suffix at their end.
+INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
+SUFFIX = re.compile(r"(?:[IVX]+|Jr|Sr)\.?\Z")
+
+
 def fold(text: str) -> str:
     """Lower case without accents, for comparisons only: offsets in it differ from the text's."""
     if text.isascii():

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import (
+    INITIALS,
     NO_SURNAMES,
     SHORT_NAMES,
+    SUFFIX,
     TITLES,
     either,
     fold,
@@ -106,9 +108,7 @@ def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, in
 
 PersonName = tuple[Shape, str]  # shape, and gender ("m", "f", "b", "")
 
-_INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
 _NUMERAL = re.compile(r"[IVX]+\Z")
-_SUFFIX = re.compile(r"(?:[IVX]+|Jr|Sr)\.?\Z")
 _KIN = either("kin")
 _OWNED = either("owned")
 _PERSON_AFTER = re.compile(
@@ -167,7 +167,7 @@ def _is_introduced(text: str, start: int, before: str) -> bool:
 
 def may_be_named(parts: Sequence[str]) -> bool:
     """Return whether unlisted words could be the name of a person."""
-    if not 1 <= len(parts) <= 4 or _SUFFIX.match(parts[-1]):
+    if not 1 <= len(parts) <= 4 or SUFFIX.match(parts[-1]):
         return False
     return is_listed_pair(parts) or not any(_names_something_else(part) for part in parts)
 
@@ -185,7 +185,7 @@ def _names_something_else(part: str) -> bool:
     if LEXICON.is_place(key) or LEXICON.country(key)[0] or re.search(r"\d", part):
         return True
     acronym = part.isupper() and len(part) > 1 and "." not in part
-    return acronym or (len(key) < 3 and not _INITIALS.match(part))
+    return acronym or (len(key) < 3 and not INITIALS.match(part))
 
 
 def person_name(parts: Sequence[str], title: str = "") -> PersonName | None:
@@ -211,7 +211,7 @@ def _several(parts: Sequence[str], title: str, said: str) -> PersonName | None:
 def _is_initialled(first: str, last: str, family: bool, given: bool) -> bool:
     """Return whether an initial precedes a family name: "P. Walters", but not "pot B. Tim"."""
     dotted = "." in first and len(last) > 3 and not given
-    return bool(_INITIALS.match(first)) and (family or dotted)
+    return bool(INITIALS.match(first)) and (family or dotted)
 
 
 def _is_given(first: str, last: str) -> bool:
@@ -246,7 +246,7 @@ def _name_shaped(parts: Sequence[str]) -> bool:
     if not 2 <= len(parts) <= 4:
         return False
     last = fold(parts[-1])
-    if len(last) < 3 or last in LEXICON.nations or _SUFFIX.match(parts[-1]):
+    if len(last) < 3 or last in LEXICON.nations or SUFFIX.match(parts[-1]):
         return False
     later = {fold(p) for p in parts[1:]}
     ends = {w.removesuffix("s") for w in later - LEXICON.surnames} | later

@@ -19,7 +19,8 @@ _ALIAS = re.compile(
     r"\b(?:(?:pen|stage|birth|maiden|real) name|pseudonym|nicknamed|alias|aka|née)\b", re.I
 )
 _LETTERS = re.compile(r"[^\W\d_]+")
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")  # JSON writes "é" as "\u00e9"
+#: Escapes of JSON: "\u00e9" for "é", "\n" for the end of a line.
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[bfnrt])")
 
 
 def check_residual(case: Case) -> Iterator[str]:
@@ -54,8 +55,8 @@ def _all_texts(case: Case) -> list[str]:
     """Return the texts after the edits, and those with escapes of JSON also decoded."""
     keep = case.view.keep
     texts = [t for p, t in case.after.items() if p not in keep or p.startswith("tools")]
-    escaped = [t for t in texts if _ESCAPE.search(t)]
-    return texts + [_ESCAPE.sub(lambda code: chr(int(code[1], 16)), t) for t in escaped]
+    escaped = [t for t in texts if "\\" in t]
+    return texts + [_ESCAPE.sub(lambda e: chr(int(e[1] or "20", 16)), t) for t in escaped]
 
 
 def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[str]:

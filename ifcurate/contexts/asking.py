@@ -19,10 +19,12 @@ from .lines import (
     is_complete_request,
     is_instruction,
     is_question,
+    is_spoken,
     last_request_start,
     line_asks,
     only_asks,
     reference_direction,
+    says_what_follows,
     sentences,
 )
 from .spans import ContextSpan, rest_of
@@ -226,11 +228,9 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
     start = span.start
     lines = _without_last(text[start : span.end].splitlines(keepends=True), _is_cue)
     n_lines = len(lines)
-    if choosing:
-        del lines[len(lines) - _count_options(lines[::-1]) :]
-        n_first = _count_options(lines)
-        start += sum(map(len, lines[:n_first]))
-        del lines[:n_first]
+    n_first, n_last = _count_ends(lines, choosing=choosing)
+    start += sum(map(len, lines[:n_first]))
+    lines = lines[n_first : len(lines) - n_last]
     if not settled:
         lines = _without_last(lines, is_question)
     body = "".join(lines).rstrip()
@@ -247,7 +247,8 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
 
 
 def _is_cue(line: str) -> bool:
-    return _CUE.fullmatch(line.strip()) is not None
+    line = line.strip()
+    return line.endswith(":") or _CUE.fullmatch(line) is not None
 
 
 def _without_last(lines: list[str], goes: Callable[[str], bool]) -> list[str]:
@@ -256,6 +257,15 @@ def _without_last(lines: list[str], goes: Callable[[str], bool]) -> list[str]:
     while n > 1 and (not lines[n - 1].strip() or goes(lines[n - 1])):
         n -= 1
     return lines[:n]
+
+
+def _count_ends(lines: Sequence[str], *, choosing: bool) -> tuple[int, int]:
+    """Return how many lines at the start and at the end are options to choose from."""
+    n_last = _count_options(lines[::-1])
+    if choosing:
+        return _count_options(lines[: len(lines) - n_last]), n_last
+    asked = n_last and any(map(is_question, lines[-n_last - 1 : -n_last]))
+    return 0, n_last if asked else 0
 
 
 def _count_options(lines: Sequence[str]) -> int:
@@ -281,6 +291,11 @@ def _count_options(lines: Sequence[str]) -> int:
 def _asks_inside(body: str) -> bool:
     """Return whether one of a few lines is a request, and no line names its speaker."""
     lines = [line.strip() for line in body[:_WINDOW].splitlines() if line.strip()]
-    if not 1 < len(lines) <= 12 or any(patterns.SPEAKER.match(line) for line in lines):
+    if not 1 < len(lines) <= 12 or any(map(is_spoken, lines)):
         return False
-    return any(len(line) <= 120 and (announces(line) or only_asks(line)) for line in lines)
+    is_code = len(patterns.CODE_LOOK.findall(body[:_WINDOW])) > 1
+    return any(
+        announces(line) or only_asks(line) or (says_what_follows(line) and not is_code)
+        for line in lines
+        if len(line) <= 120
+    )

@@ -200,7 +200,7 @@ _IN_SYSTEM = ("tag", "ruled", "label", "numbered", "lead", "fence")
 #: Rules whose mark alone shows that a text follows.
 _NAMED = ("tag", "key", "label", "heading", "phrase")
 #: Rules that locate a text only by the requests around it.
-_WEAK = ("lead", "above", "long-paragraph", "between")
+_WEAK = ("phrase", "lead", "above", "long-paragraph", "between")
 
 
 def _is_request(body: str, rule: str) -> bool:

@@ -125,11 +125,16 @@ def _is_blank(raw: str, text: str, at: int, end: int) -> bool:
     return bool(raw) or at == end or not text[at].strip()
 
 
+_ABOVE_FIRST = re.compile(r"the (?:\w+ )?above\b", re.I)
+
+
 def _closing_kind(line: str, raw: str, *, blank_before: bool, strict: bool) -> str:
     """Classify a line at the end of a text: "task", "ruler", "question", "option" or ""."""
     if is_instruction(line) or (blank_before and len(line) < 250 and patterns.MANNER.match(line)):
         closes = not strict or (blank_before and patterns.ORDER.match(line))
         return "task" if closes or POINTS_BACK.search(line) else ""
+    if _ABOVE_FIRST.match(line):
+        return "task"
     if patterns.RULER_LINE.match(raw):
         return "ruler"
     if is_question(line) and not strict:
@@ -175,7 +180,8 @@ _SENTENCE_END = re.compile(
 
 _WISH = re.compile(
     r"\b(?:i(?:'d| would)? (?:want|like|need)|(?:your|the|this) (?:task|job|goal|exercise|aim) is|"
-    r"you (?:must|should|have to)|help me|tell me|let me know|can you|could you|would you)\b",
+    r"you (?:must|should|have to)|help me|tell me|let me know|can you|could you|would you|"
+    r"the (?:options|choices|categories) are|out of the (?:options|choices|categories))\b",
     re.I,
 )
 
@@ -312,14 +318,14 @@ def belongs_to_request(part: str) -> bool:
     if "?" in part or _LABEL_IN_LINE.match(part):
         return True
     lines = [line.strip() for line in part.splitlines()]
-    return any(announces(line) or _says_what_follows(line) for line in lines) or any(
+    return any(announces(line) or says_what_follows(line) for line in lines) or any(
         is_request(line[start:end])
         for line in lines
         for start, end in sentences(line, 0, len(line))
     )
 
 
-def _says_what_follows(line: str) -> bool:
+def says_what_follows(line: str) -> bool:
     """Return whether a line is more than the name of a field: "The reading on Monday was:"."""
     return line.endswith(":") and count_words(line) >= 4
 

@@ -51,7 +51,7 @@ FENCE = re.compile(
 # Marks of chat templates and Markdown before a line.
 PREFIX = re.compile(r"(?:[*_#>\s]|\[/?INST\]|<\|?/?\w{1,12}\|?>){1,12}")
 ASKED_ABOUT = re.compile(
-    r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?)\b|"
+    r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?|options|choices)\b|"
     r"\b(?:topic|subject|theme):?\s*$",
     re.I,
 )

@@ -250,9 +250,16 @@ def _skip_first_request(text: str) -> int:
     return match.end() if match and asks else 0
 
 
+_ANNOUNCEMENT = re.compile(
+    r"[^\n?]{3,120}:[ \t]*\r?\n\s*|take the following as [\w ]{2,20}:\s+|"
+    r"(?:assume|suppose|given)(?: it(?: i|')s true)? that\s+",
+    re.I,
+)
+
+
 def _skip_announcement(text: str, start: int, end: int) -> int:
-    """Skip a short first line that ends in a colon."""
-    match = re.compile(r"[^\n?]{3,120}:[ \t]*\r?\n\s*").match(text, start, end)
+    """Skip a short first line that ends in a colon, or the words that introduce a premise."""
+    match = _ANNOUNCEMENT.match(text, start, end)
     return match.end() if match else start
 
 

@@ -56,7 +56,7 @@ def filter_rows(
         split=split,
         overwrite=overwrite,
         command=common.command_line(),
-        **options.model_dump(),
+        options=options,
     )
     source = f"{say_unsplit(opened)}, made the default one" if result.made_split else "split"
     note(f"{source}: {result.split.formula}", quiet=silent)

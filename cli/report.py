@@ -45,7 +45,7 @@ def report(
     from ifcurate.reports.page import write_report
 
     opened = common.open_named_run(folder, run)
-    path = write_report(opened, out_file, overwrite=overwrite, say=note, **options.given())
+    path = write_report(opened, out_file, overwrite=overwrite, say=note, options=options)
     if json:
         print_json({"run": str(opened.folder), "report": str(path)})
     else:

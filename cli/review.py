@@ -48,4 +48,4 @@ def review(
 
             webbrowser.open(address)
 
-    serve_review(opened, on_ready=show, **options.given())
+    serve_review(opened, on_ready=show, options=options)

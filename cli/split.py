@@ -55,7 +55,7 @@ def split(
             name=name,
             overwrite=overwrite,
             command=common.command_line(),
-            **options.given(),
+            options=options,
         )
     for folder, why in stale_folders(opened, name).items():
         note(f"stale: {folder} was filtered by an earlier split; {why}")

@@ -9,7 +9,6 @@ context, answer; SQuAD's too, whose unanswerable questions have an empty respons
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import re
@@ -189,28 +188,22 @@ def _explain_text(draft: Draft, part: str, text: str, layout: Layout) -> Explain
     )
 
 
-@functools.lru_cache(maxsize=16)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
-
-
 def _by_pattern(text: str, pattern: str) -> Explained:
     """Return the groups `context`, `context2`, ... of the user's pattern, with `cut`
     around them.
     """
-    match = _compiled(pattern).search(text)
+    match = re.search(pattern, text)
     if match is None:
         return Explained((), (Tried(("regex",), "the pattern does not match"),))
-    names = [name for name in match.re.groupindex if name.startswith("context") and match[name]]
-    cut = match.span("cut") if "cut" in match.re.groupindex and match["cut"] else None
+    groups = {name: match.span(name) for name, found in match.groupdict().items() if found}
+    cut = groups.pop("cut", None)
+    spans = [span for name, span in groups.items() if name.startswith("context")]
     contexts: list[ContextSpan] = []
-    for name in names:
-        start, end = match.span(name)
-        outer = cut if cut and len(names) == 1 else (start, end)
-        inside = any(context.start <= start and end <= context.end for context in contexts)
-        if text[start:end].strip() and not inside:  # a group within another is part of it
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+        outer = cut if cut and len(spans) == 1 else (start, end)
+        inside = contexts and end <= contexts[-1].end  # a group within another is part of it
+        if text[start:end].strip() and not inside:
             contexts.append(ContextSpan(start, end, *outer, "regex", 1.0))
-    contexts.sort(key=lambda context: context.start)
     outcome = "taken" if contexts else "its groups are empty"
     return Explained(tuple(contexts), (Tried(("regex",), outcome, tuple(contexts)),))
 

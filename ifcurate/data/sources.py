@@ -139,7 +139,7 @@ class Examples:
         """Return the number of rows, without parsing them; None when it is unknown."""
         total = 0
         for source in self.sources:
-            n = count_rows(source)
+            n = count_rows(source, self.limit)
             if n is None:
                 return self.limit
             total += n

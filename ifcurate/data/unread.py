@@ -63,20 +63,9 @@ class Unread:
     """What the examples of some rows do not use."""
 
     columns: tuple[str, ...] = ()
-    likely_contexts: tuple[str, ...] = ()  # paths of texts that look like a context
-    mapped: tuple[str, ...] = ()  # the columns that --columns maps, the context first
     notes: tuple[str, ...] = ()  # notes on other texts that are left out, or read as something else
-
-    @property
-    def advice(self) -> list[str]:
-        """A line for each likely context, with the option to paste."""
-        return [self._advise(name) for name in self.likely_contexts]
-
-    def _advise(self, name: str) -> str:
-        context, *others = self.mapped or ("",)
-        a, it, read = ("a second", "both", f"{context}+") if context else ("a", "it", "")
-        option = ",".join([f"context={read}{name}", *others])
-        return f"{name} looks like {a} context; to read {it}: --columns {shlex.quote(option)}"
+    likely_contexts: tuple[str, ...] = ()  # paths of texts that look like a context
+    advice: tuple[str, ...] = ()  # a line for each likely context, with the option to paste
 
 
 def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
@@ -98,17 +87,19 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
         unread.remove(rejected)
         notes.insert(0, _KEPT)
     notes += [_TASK.format(name) for name in unread if name.lower() in _TASKS]
-    mapped = _mapped(drafts, layout)
-    likely = tuple(_find_likely(unread, fitting, second=bool(mapped[0])))
-    return Unread(tuple(unread), likely, mapped, tuple(notes))
+    mapped = dict(layout.columns or {})
+    found = next((draft.context.path for draft in drafts if draft.context.text.strip()), "")
+    context = mapped.pop("context", "") or column_of(found)
+    likely = tuple(_find_likely(unread, fitting, second=bool(context)))
+    advice = tuple(_advise(path, context, mapped) for path in likely)
+    return Unread(tuple(unread), tuple(notes), likely, advice)
 
 
-def _mapped(drafts: Sequence[Draft], layout: Layout) -> tuple[str, ...]:
-    """Return the columns of the context that is read, and the other columns that --columns maps."""
-    given = dict(layout.columns or {})
-    read = next((d.context.path for d in drafts if d.context.text.strip()), "")
-    context = given.pop("context", "") or column_of(read)
-    return (context, *(f"{name}={column}" for name, column in given.items()))
+def _advise(path: str, context: str, mapped: Mapping[str, str]) -> str:
+    """Return the advice to read a path as context, beside the one that is read, if any."""
+    a, it, both = ("a second", "both", f"{context}+") if context else ("a", "it", "")
+    option = ",".join([f"context={both}{path}", *map("=".join, mapped.items())])
+    return f"{path} looks like {a} context; to read {it}: --columns {shlex.quote(option)}"
 
 
 def _mapped_columns(layout: Layout) -> set[str]:

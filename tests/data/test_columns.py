@@ -115,9 +115,8 @@ def test_a_second_context_comes_with_the_line_that_reads_both(
     found = unread(row)
     assert found.likely_contexts == (likely,)
     option = option or f"'context=context+{likely}'"
-    assert found.advice == [
-        f"{likely} looks like a second context; to read both: --columns {option}"
-    ]
+    line = f"{likely} looks like a second context; to read both: --columns {option}"
+    assert found.advice == (line,)
     both = one(row, context=f"context+{likely}")
     assert both.context_text.startswith("Holt is old.\n\n")
     assert unread(row, context=f"context+{likely}").likely_contexts == ()

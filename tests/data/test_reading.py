@@ -211,6 +211,7 @@ def test_neither_blank_lines_nor_line_ends_in_cells_are_counted(tmp_path: Path) 
     (tmp_path / "a.jsonl").write_text('\n{"a": 1}\n \r\n{"a": "\\"2"}')
     (tmp_path / "a.csv").write_text('a,b\n1,"x\n\ny ""z"""\n\n2,3\n"4\n","5"')
     assert [count_rows(open_sources(tmp_path / f"a.{k}")[0]) for k in ("jsonl", "csv")] == [2, 3]
+    assert count_rows(open_sources(tmp_path / "a.csv")[0], most=2) == 2
 
 
 @settings(deadline=None)

@@ -8,6 +8,7 @@ row. Readers do not interpret the rows.
 from __future__ import annotations
 
 import glob
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -253,16 +254,16 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
             return read_hub(source)
 
 
-def count_rows(source: Source) -> int | None:
+def count_rows(source: Source, most: int | None = None) -> int | None:
     """Return the number of rows, good and bad, parsed only where necessary.
 
-    None when it is unknown.
+    Where rows are read to count them, no more than `most` are. None when it is unknown.
     """
     if source.format == "hub":
         return count_hub_rows(source)
     if source.format in ("parquet", "arrow"):
         return count_table_rows(source)
-    return sum(1 for _ in read_rows(source, parse=False))
+    return sum(1 for _ in itertools.islice(read_rows(source, parse=False), most))
 
 
 def fingerprint_source(source: Source) -> dict[str, Any]:

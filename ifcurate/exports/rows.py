@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ifcurate.data.turns import excludes_path
-from ifcurate.mixing.texts import read_example, read_record, read_rejected
+from ifcurate.mixing.texts import read_paths, read_record, read_rejected
 from ifcurate.prompts.markers import split_end_marker
 from ifcurate.records import native_call
 
@@ -33,13 +33,12 @@ def add_weights(row: Row) -> Row:
     """Return the row with weight 0 at the answers that its data says not to train on."""
     if not re.search(WEIGHT, row["ifcurate_record"]):
         return row
-    example = read_example(row)
-    before, after = ([turn.path for turn in turns] for turns in (example.history, example.trailing))
+    value, paths = read_paths(row)
     messages = row["messages"]
-    paths = [*[""] * len(messages), *before, "", *after, example.response_path][-len(messages) :]
+    paths = [*[""] * len(messages), *paths][-len(messages) :]
     weighed = [
         {**message, "weight": 0}
-        if message["role"] == "assistant" and excludes_path(example.row, path)
+        if message["role"] == "assistant" and excludes_path(value, path)
         else message
         for message, path in zip(messages, paths, strict=True)
     ]

@@ -78,6 +78,18 @@ def read_example(row: Mapping[str, Any]) -> Example:
     return Example(**place, **texts)
 
 
+def read_paths(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return a mixture's row as it was read, and the path of each message there, without the
+    system message; no path for a row that was an example in memory.
+    """
+    value, layout = _stored(row)
+    if layout.format == "example":
+        return value, []
+    draft = READERS[layout.format](value, layout)[-1]
+    before, after = ([turn.path for turn in turns] for turns in (draft.history, draft.trailing))
+    return value, [*before, draft.instruction.path, *after, draft.response.path]
+
+
 def _stored(row: Mapping[str, Any]) -> tuple[dict[str, Any], Layout]:
     """Return a mixture's row as it was read, and its layout."""
     name, _, columns = row["ifcurate_format"].partition(" ")

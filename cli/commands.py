@@ -5,11 +5,10 @@ A command module is imported when its command is called. `ifcurate --help` needs
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from importlib import import_module
-from typing import Annotated, Any, Final, NamedTuple, get_type_hints
+from typing import Any, Final, NamedTuple
 
 import typer
 from rich.table import Table
@@ -177,43 +176,6 @@ class CommandGroup(TidyHelp, TyperGroup):
     """A command that has subcommands."""
 
 
-def _show_short_help(ctx: typer.Context, wanted: bool) -> None:
-    if wanted:
-        command: Any = ctx.command
-        command.format_short_help(ctx)
-        raise typer.Exit
-
-
-ShortHelp = Annotated[
-    bool,
-    typer.Option(
-        "-h",
-        is_eager=True,
-        callback=_show_short_help,
-        allow_from_autoenv=False,
-        help="Show the most used options.",
-    ),
-]
-
-
-def _with_short_help(function: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with the option `-h`, which Typer's own help option does not offer."""
-
-    @functools.wraps(function)
-    def called(short_help: bool = False, **given: Any) -> None:
-        function(**given)
-
-    signature = inspect.signature(function)
-    extra = inspect.Parameter(
-        "short_help", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=ShortHelp
-    )
-    hints = get_type_hints(function, include_extras=True)
-    parameters = [p.replace(annotation=hints[p.name]) for p in signature.parameters.values()]
-    called.__signature__ = signature.replace(parameters=[*parameters, extra])  # type: ignore[attr-defined]
-    called.__annotations__ = {**hints, "short_help": ShortHelp}
-    return called
-
-
 def _fence(text: str) -> str:
     """Return the help with its examples in fences, because Typer drops the indent that
     marks them.
@@ -265,7 +227,7 @@ def _load(name: str, function: Callable[..., None]) -> Any:
     info = CommandInfo(
         name=name,
         help=_fence(inspect.getdoc(function) or ""),
-        callback=_with_short_help(function) if common else function,
+        callback=function,
         cls=Command,
         context_settings={"help_option_names": ["--help"] if common else ["-h", "--help"]},
     )

@@ -25,6 +25,31 @@ _PLAIN = (str, int, float, bool, Path)
 _METAVARS = {str: "TEXT", int: "N", float: "NUMBER", Path: "PATH"}
 
 
+def _show_short_help(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        command: Any = ctx.command
+        command.format_short_help(ctx)
+        raise typer.Exit
+
+
+#: The option `-h` of a command with common options, which Typer's own help option does not offer.
+_SHORT_HELP = inspect.Parameter(
+    "short_help",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option(
+            "-h",
+            is_eager=True,
+            callback=_show_short_help,
+            allow_from_autoenv=False,
+            help="Show the most used options.",
+        ),
+    ],
+)
+
+
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Return the command with the fields of its option models as Typer options."""
     hints = get_type_hints(command, include_extras=True)
@@ -43,17 +68,20 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter.replace(name=typed, default=None, annotation=annotation))
 
     @functools.wraps(command)
-    def called(**given: Any) -> None:
+    def called(short_help: bool = False, **given: Any) -> None:
         for name, (kind, preset) in models.items():
             given[name] = _check(kind, {**preset, **_take(kind, given)})
         command(**given)
 
-    called.common = {  # type: ignore[attr-defined]
+    common = {
         _parameter_name(name, field)
         for kind, _ in models.values()
         for name, field in _shown(kind)
-        if read_extra(field).get("common")
+        if read_extra(field)["common"]
     }
+    if common:
+        parameters.append(_SHORT_HELP)
+    called.common = common  # type: ignore[attr-defined]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     return called

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.data.readers.files import Source
+from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.rows import fingerprint_source
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import Examples, read_row
@@ -98,24 +98,27 @@ def read_again(
     `rows` are in the order of the table. Raises `RunError` for a row that is not there any more.
     """
     queue = _RowQueue(rows)
-    # With `shuffle`, a row's context comes from another row of its piece.
-    together = scorer.settings.ablation == "shuffle"
     for piece in examples.raw_chunks(scorer.settings.chunk_rows, scorer.piece_bytes):
         if queue.next is None:
             return
-        wanted = queue.take({(raw.source, raw.number) for raw, _ in piece})
-        if wanted:
-            near = {place[:2] for place in wanted}
-            chosen = [c for c in piece if together or (c[0].source, c[0].number) in near]
-            pairs = scorer.prepare([e for c in chosen for e in read_row(*c).examples])
-            yield _match(run, wanted, pairs)
+        if wanted := queue.take({(raw.source, raw.number) for raw, _ in piece}):
+            yield _find_pairs(run, scorer, piece, wanted)
     if queue.next is not None:
         raise row_changed(run, queue.next, "no such row")
 
 
-def _match(
-    run: Run, wanted: dict[Place, dict[str, Any]], pairs: Iterable[PromptPair]
+def _find_pairs(
+    run: Run,
+    scorer: Scorer,
+    piece: Iterable[tuple[RawRow, Layout]],
+    wanted: Mapping[Place, dict[str, Any]],
 ) -> list[tuple[dict[str, Any], PromptPair]]:
+    """Return the wanted rows with their prompts. Raises `RunError` for one that is not there."""
+    # With `shuffle`, a row's context comes from another row of its piece.
+    together = scorer.settings.ablation == "shuffle"
+    near = {place[:2] for place in wanted}
+    chosen = [read_row(*row) for row in piece if together or (row[0].source, row[0].number) in near]
+    pairs = scorer.prepare([example for row in chosen for example in row.examples])
     found = {(p.example.source, p.example.row_number, p.example.turn): p for p in pairs}
     for place, row in wanted.items():
         if place not in found:

@@ -185,25 +185,18 @@ class Scorer:
 
     def finish(self, request: Request, answers: Sequence[Answer], *, tokens: bool = False) -> Chunk:
         """Return the tables of a request, from the engine's answers to its prompts."""
-        pairs, keys = list(request.pairs), dict(request.keys)
-        scored: dict[int, Arrays] = {}
-        for i, with_, without in zip(request.asked, answers[0::2], answers[1::2], strict=True):
-            if isinstance(with_, ModelError) or isinstance(without, ModelError):
-                pairs[i] = _failed_pair(pairs[i], with_, without)
-                del keys[i]
-            else:
-                scored[i] = with_, without
-        numbers = {i: request.known[key] for i, key in keys.items() if key in request.known}
+        pairs = list(request.pairs)
+        scored = _divide_answers(request, answers, pairs)
+        keys = {i: key for i, key in request.keys.items() if pairs[i].with_context is not None}
         losses = response_losses(list(scored.values()), self.settings.token_gain)
-        for i, values in zip(scored, losses, strict=True):
-            if values is None:
-                pairs[i] = replace(pairs[i], status="error", reason=_NOT_FINITE)
-            else:
-                numbers[i] = values
+        fresh = {i: values for i, values in zip(scored, losses, strict=True) if values is not None}
+        for i in scored.keys() - fresh.keys():
+            pairs[i] = replace(pairs[i], status="error", reason=_NOT_FINITE)
+        known = {i: request.known[key] for i, key in keys.items() if key in request.known}
+        numbers = known | fresh
         table = None
         if tokens:
-            finite = [i for i in scored if i in numbers]
-            table = token_table([pairs[i] for i in finite], [scored[i] for i in finite])
+            table = token_table([pairs[i] for i in fresh], [scored[i] for i in fresh])
         scores = score_table(pairs, keys, numbers, self._attend(pairs, numbers))
         return Chunk(scores, table, request.n_known, request.n_tokens, len(request.prompts))
 
@@ -237,6 +230,19 @@ class Scorer:
                 "give one of them"
             )
         return float(shares[layer].max(axis=0).mean())
+
+
+def _divide_answers(
+    request: Request, answers: Sequence[Answer], pairs: list[PromptPair]
+) -> dict[int, Arrays]:
+    """Return the arrays of the pairs that were scored; the others are replaced in `pairs`."""
+    scored: dict[int, Arrays] = {}
+    for i, with_, without in zip(request.asked, answers[0::2], answers[1::2], strict=True):
+        if isinstance(with_, ModelError) or isinstance(without, ModelError):
+            pairs[i] = _failed_pair(pairs[i], with_, without)
+        else:
+            scored[i] = with_, without
+    return scored
 
 
 def _failed_pair(pair: PromptPair, with_: Answer, without: Answer) -> PromptPair:

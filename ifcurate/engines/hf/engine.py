@@ -230,11 +230,7 @@ class HFEngine(Engine):
                         n_halved += not slow
                         work += map(self._begin, self._filler.halve(plan, pack))
                 else:
-                    for i, values in zip(pack.members, found, strict=True):
-                        check_finite(self.identity.model, values, dtype=self.identity.dtype)
-                        answers[i] = values
-                    if self.on_scored is not None:
-                        self.on_scored(*plan.count(pack.members))
+                    answers |= self._take(plan, pack, found)
                 self._count(pack)
         finally:  # after an error, work is left
             for _, future in work:
@@ -249,6 +245,16 @@ class HFEngine(Engine):
         counts["prompts_scored_before"] += plan.n_repeated
         counts["tokens_saved"] = counts["tokens_given"] - counts["tokens_computed"]
         return plan.gather(answers)
+
+    def _take(
+        self, plan: Plan, pack: Pack, found: Sequence[Float32Array]
+    ) -> dict[int, Float32Array]:
+        """Return the numbers of a pack by sequence, after a check."""
+        for values in found:
+            check_finite(self.identity.model, values, dtype=self.identity.dtype)
+        if self.on_scored is not None:
+            self.on_scored(*plan.count(pack.members))
+        return dict(zip(pack.members, found, strict=True))
 
     def _count(self, pack: Pack) -> None:
         counts = self._report.counts

@@ -160,20 +160,21 @@ def right_routes(model: Any, arithmetic: Arithmetic, among: Collection[str]) -> 
     if head is None or not members:
         return routes
     (pack,) = plan.packs(members, 1 << 20)
-    makers: list[tuple[str, Callable[[], Body | None]]] = [
-        ("fused", lambda: arithmetic.fuse(model))
-    ]
-    # With torch's GPU attention, then without it.
-    for varlen in (True, False) if can_use_varlen(model.device, model.dtype) else (False,):
-        makers.append(("packed", partial(PackedBody, model, arithmetic, varlen=varlen)))
     with torch.inference_mode():
         truth = single.hidden(pack)
-        for name, make in makers:
+        for name, make in _makers(model, arithmetic):
             with contextlib.suppress(*_UNUSABLE):
                 body = make() if name in among else None
                 if body is not None and _agree(body.hidden(pack), truth):
                     routes.insert(-1, Route(name, body, head, arithmetic))
     return routes
+
+
+def _makers(model: Any, arithmetic: Arithmetic) -> list[tuple[str, Callable[[], Body | None]]]:
+    """Bodies to try, the fastest first: with torch's GPU attention, then without it."""
+    kinds = (True, False) if can_use_varlen(model.device, model.dtype) else (False,)
+    packed = [partial(PackedBody, model, arithmetic, varlen=varlen) for varlen in kinds]
+    return [("fused", partial(arithmetic.fuse, model)), *(("packed", make) for make in packed)]
 
 
 def _agree(states: torch.Tensor, truth: torch.Tensor) -> bool:

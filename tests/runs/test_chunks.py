@@ -125,7 +125,7 @@ def test_few_calls_lie_between_a_run_and_its_model(data: Path) -> None:
         hook = engine._model.base_model.register_forward_pre_hook(look)  # type: ignore[attr-defined]
         score_run(read_examples("data.jsonl", limit=3), Scorer.create(engine, ScoreSettings()), "a")
         hook.remove()
-    # A command adds one: `score_with_progress`.
+    # The command itself calls `score_run`.
     assert calls[calls.index("hidden") : calls.index("score_run") + 1] == [
         "hidden",
         "run",

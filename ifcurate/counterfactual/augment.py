@@ -31,7 +31,7 @@ def augment_counterfactual(
     `types` may also be a list, and `avoid` are names that are never substitutes.
     Results are in the order of the input. Raises `OptionError` for unknown settings.
     """
-    settings = AugmentSettings.create(options, avoid)
+    settings = AugmentSettings.of(options, avoid)
     result = Augmentation()
     taken = take_examples(examples, turns="all")
     taken = taken if isinstance(taken, Sequence | Examples) else list(taken)

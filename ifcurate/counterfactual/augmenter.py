@@ -54,7 +54,7 @@ def make_augmenter(
     examples: Iterable[Example], settings: AugmentSettings, recogniser: Recogniser | None
 ) -> Augmenter:
     """Return the augmenter of these settings; for `policy="corpus"`, the examples are read."""
-    recogniser = recogniser or LexiconRecogniser(settings.types)
+    recogniser = recogniser or LexiconRecogniser(settings.kinds)
     corpus = examples if settings.policy == "corpus" else ()
     return Augmenter(Engineer(recogniser, settings, fill_pools(_spans(corpus, recogniser))))
 

@@ -69,7 +69,7 @@ class Engineer:
 
     def _entities(self, view: View) -> list[Entity]:
         """Return the candidates of one example; raises `Refusal` if there is none."""
-        types = frozenset(self.settings.types)
+        types = frozenset(self.settings.kinds)
         entities: list[Entity] = []
         if may_share(view, types):
             paths = {p for p, _, _ in (*view.context, *view.question)} | {view.response_path}

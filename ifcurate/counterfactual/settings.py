@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ifcurate.errors import DataError
 from ifcurate.options.augment import SubstitutionOptions, parse_types
@@ -15,27 +15,26 @@ from ifcurate.storage.files import read_json_rows
 from .edit.views import memory_answers
 
 _ANSWERS: Final = ("answer", "answers")
-_DEFAULTS: Final = SubstitutionOptions()
 
 
-@dataclass(frozen=True)
-class AugmentSettings:
-    """All settings that change what is written. The defaults are those of the options."""
+class AugmentSettings(SubstitutionOptions):
+    """All settings that change what is written: the options, and names to avoid."""
 
-    policy: str = _DEFAULTS.policy
-    types: tuple[str, ...] = parse_types(_DEFAULTS.types)
-    seed: int = _DEFAULTS.seed
-    variants: int = _DEFAULTS.variants  # counterfactuals per row, each with another substitute
-    emit: str = _DEFAULTS.emit
     avoid: frozenset[str] = frozenset()  # names that are never substitutes
 
     @classmethod
-    def create(cls, options: SubstitutionOptions, avoid: Iterable[str] = ()) -> AugmentSettings:
+    def of(cls, options: SubstitutionOptions, avoid: Iterable[str]) -> Self:
         """Return the settings of these options."""
-        types = parse_types(options.types)
-        return cls(
-            options.policy, types, options.seed, options.variants, options.emit, frozenset(avoid)
-        )
+        return cls(**options.part(SubstitutionOptions).given(), avoid=frozenset(avoid))
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The types of entities that are substituted, in a fixed order."""
+        return parse_types(self.types)
+
+    def as_record(self) -> dict[str, Any]:
+        """Return plain values, for manifests."""
+        return {**self.model_dump(), "types": list(self.kinds), "avoid": sorted(self.avoid)}
 
 
 def read_avoided(paths: Iterable[Path]) -> frozenset[str]:

@@ -31,8 +31,8 @@ def write_augmented(
     `on_row` gets the counts after each row, `on_model` the model of `verify` once it is
     loaded. Raises the errors of the step.
     """
-    settings = AugmentSettings.create(options, read_avoided(options.avoid or ()))
-    recogniser = load_recogniser(options, settings.types, folder / "plans.jsonl")
+    settings = AugmentSettings.of(options, read_avoided(options.avoid or ()))
+    recogniser = load_recogniser(options, settings.kinds, folder / "plans.jsonl")
     with _open_judge(options, on_model) as judge:
         return write_counterfactuals(
             examples,

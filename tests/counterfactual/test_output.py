@@ -222,7 +222,7 @@ def test_names_to_avoid(folder: Path) -> None:
 )
 def test_settings_that_do_not_exist(bad: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
-        AugmentSettings.create(SubstitutionOptions.create(**bad))
+        SubstitutionOptions.create(**bad)
 
 
 class Scorer:

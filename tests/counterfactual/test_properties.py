@@ -77,15 +77,15 @@ def test_what_is_written_holds(row: dict[str, Any], policy: str, emit: Any, seed
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(row=rows(), policy=POLICY, emit=EMIT, seed=st.integers(0, 3))
 def test_a_thousand_that_are_written_hold(
-    row: dict[str, Any], policy: str, emit: Any, seed: int
+    row: dict[str, Any], policy: Any, emit: Any, seed: int
 ) -> None:
     assert_all_hold(row, policy, emit, seed)
 
 
-def assert_all_hold(row: dict[str, Any], policy: str, emit: Any, seed: int) -> None:
+def assert_all_hold(row: dict[str, Any], policy: Any, emit: Any, seed: int) -> None:
     kept = json.dumps(row)
     recogniser = LexiconRecogniser(TYPES)
-    options = AugmentSettings(policy, TYPES, seed, 2, emit)
+    options = AugmentSettings(policy=policy, types="all", seed=seed, variants=2, emit=emit)
     (outcome,) = iterate_counterfactuals(examples_of(row), options)
     assert json.dumps(row) == kept
     assert outcome.written or outcome.reason
@@ -98,7 +98,7 @@ def assert_all_hold(row: dict[str, Any], policy: str, emit: Any, seed: int) -> N
 @given(row=rows(), seed=st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
 def test_the_choice_depends_on_content_and_seed_alone(row: dict[str, Any], seed: int) -> None:
-    options = AugmentSettings(seed=seed, types=TYPES)
+    options = AugmentSettings(seed=seed, types="all")
     text = "Martha met Kevin at {} in the yard, and they talked about the old garden for hours."
     others = [alpaca(text.format(n), "Kevin") for n in range(4)]
     alone = [o.written for o in iterate_counterfactuals(examples_of(row), options)]

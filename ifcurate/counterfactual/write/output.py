@@ -18,7 +18,7 @@ import heapq
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class _Run:
             ],
             "layouts": [layout.as_record() for layout in self.examples.layouts],
             "limit": self.examples.limit,
-            "settings": {**asdict(self.settings), "avoid": sorted(self.settings.avoid)},
+            "settings": self.settings.as_record(),
             "recogniser": self.recogniser.name,
             "lexicon": LEXICON.sha256,
             "judge": None if self.judge is None else self.judge.as_dict(),
@@ -137,7 +137,7 @@ def write_counterfactuals(
     be read, a file cannot be written, or the folder has files of other data or settings (unless
     `overwrite`).
     """
-    recogniser = recogniser or LexiconRecogniser(settings.types)
+    recogniser = recogniser or LexiconRecogniser(settings.kinds)
     run = _Run(examples, settings, recogniser, judge, sample)
     identity = fingerprint(run.decides, 16)
     files = _name_files(examples.sources, folder, sample)

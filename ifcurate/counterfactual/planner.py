@@ -127,7 +127,8 @@ class OpenAIPlanner:
         self._refused: Counter[str] = Counter()
         self._failures = 0
         self._schema_works = True
-        self._model = model or self._only_model()
+        client = self._client
+        self._model = model or client.only_model(client.listed_models(), "--recogniser-model")
 
     @property
     def name(self) -> str:
@@ -159,19 +160,6 @@ class OpenAIPlanner:
         """Count a plan that failed a check."""
         with self._lock:
             self._refused[refusal.check.code] += 1
-
-    def _only_model(self) -> str:
-        try:
-            listed = self._client.request("/models").get("data", [])
-        except ServerError as error:
-            raise ModelError(f"{error}; name the model with --recogniser-model") from None
-        names = [str(m.get("id", "")) for m in listed if isinstance(m, dict)]
-        if len(names) != 1:
-            raise ModelError(
-                f"{self._client.endpoint}: no model was named; "
-                f"it has {', '.join(names) or 'none'}; name one with --recogniser-model"
-            )
-        return names[0]
 
     def _messages(
         self, view: View, refusals: Sequence[Refusal], avoid: Sequence[str]

@@ -29,7 +29,7 @@ import random
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -136,6 +136,25 @@ class HttpClient:
     def request(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the answer to one request. Raises `ServerError`."""
         return wait_for(self.submit([Request(path, body)], lambda answers: answers[0] or {}))
+
+    def listed_models(self) -> dict[str, dict[str, Any]]:
+        """Return the models that the server lists, by name; an empty dict if it lists none."""
+        try:
+            answer = self.request("/models")
+        except ServerError as error:
+            if error.status in (404, 405, 501):
+                return {}
+            raise
+        listed = answer.get("data")
+        entries = listed if isinstance(listed, list) else []
+        return {str(e["id"]): e for e in entries if isinstance(e, dict) and "id" in e}
+
+    def only_model(self, listed: Mapping[str, Any], option: str) -> str:
+        """Return the only model of a list. Raises `ServerError` for any other number."""
+        if len(listed) == 1:
+            return next(iter(listed))
+        names = ", ".join(sorted(listed)[:6]) if listed else "no list of models"
+        raise self.error("which model is not clear", names, f"name one with {option}")
 
     def error(self, what: str, found: str, remedy: str, status: int | None = None) -> ServerError:
         """Return an error in the usual form. The key is removed from the server's text."""

@@ -83,8 +83,8 @@ def load_server_engine(
         concurrency=options.concurrency,
     )
     try:
-        listed = _listed_models(client)
-        model = model or _only_model(client, listed)
+        listed = client.listed_models()
+        model = model or client.only_model(listed, "--model")
         if isinstance(tokenizer, str):
             from ifcurate.engines.hf.tokenizer import load_model_tokenizer
 
@@ -260,26 +260,6 @@ def _check_spelling(answer: dict[str, Any], ids: Sequence[int]) -> None:
     # The start token is spelled before it, as text or as nothing.
     if spelled is not None and not spelled.endswith(wanted):
         raise AnswerError(f"tokens that spell {spelled[:80]!r} where {wanted!r} was sent")
-
-
-def _listed_models(client: HttpClient) -> dict[str, dict[str, Any]]:
-    """Return the models that the server lists, by name; an empty dict when it has no such list."""
-    try:
-        answer = client.request("/models")
-    except ServerError as error:
-        if error.status in (404, 405, 501):
-            return {}
-        raise
-    listed = answer.get("data")
-    entries = listed if isinstance(listed, list) else []
-    return {str(e["id"]): e for e in entries if isinstance(e, dict) and "id" in e}
-
-
-def _only_model(client: HttpClient, listed: dict[str, dict[str, Any]]) -> str:
-    if len(listed) == 1:
-        return next(iter(listed))
-    names = ", ".join(sorted(listed)[:6]) if listed else "no list of models"
-    raise client.error("which model is not clear", names, "name one with --model")
 
 
 def _length_limit(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ifcurate.options.augment import TYPES
 
 from ..lexicon.wording import FUNCTION_WORDS, word_places
-from ..recognise.spans import VALUES, Shape, Span
+from ..recognise.spans import VALUES, Span
 from ..recognise.values import NUMBER_WORDS
 from .forms import name_forms
 from .views import View, touches, within
@@ -92,26 +92,17 @@ def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
         if span.path != path and span.type not in VALUES:
             first.setdefault(span.text, span)
     for span in first.values():
-        for form, shape in _forms_of(span):
+        full = span.type == "PERSON" and span.shape == "full"
+        for form in name_forms(span.text).values() if full else [span.text]:
             for a, b in word_places(form, text):
                 if all(b <= start or end <= a for start, end in taken):
                     taken.append((a, b))
-                    yield replace(span, path=path, start=a, end=b, text=form, shape=shape)
-
-
-def _forms_of(span: Span) -> list[tuple[str, Shape]]:
-    """Return the forms by which a response may name an entity, each with its shape."""
-    if span.type != "PERSON" or span.shape != "full":
-        return [(span.text, span.shape)]
-    forms = name_forms(span.text).values()
-    return [(form, span.shape if form == span.text else "part") for form in forms]
+                    yield replace(span, path=path, start=a, end=b, text=form)
 
 
 def _whole_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
     """Yield the response, if it is a name of the context in lower case ("los angeles")."""
     answer = view.response.strip().rstrip(".")
-    if not answer.islower() or len(answer) > _LONGEST_NAME:
-        return
     start = view.texts[view.response_path].index(answer)
     for span in spans:
         if span.type not in VALUES and span.text.lower() == answer:
@@ -128,8 +119,7 @@ def _group(spans: Sequence[Span]) -> list[Entity]:
     entities = []
     for members in groups.values():
         # the name of a country represents its other forms
-        chosen = min(members, key=lambda s: (s.shape not in {"", "name"}, s.path, s.start))
-        chosen = chosen if chosen.type == "COUNTRY" else members[0]
+        chosen = min(members, key=lambda s: s.shape not in {"", "name"})
         entities.append(Entity(chosen, tuple(members)))
     return entities + _people([s for s in spans if s.type == "PERSON"])
 
@@ -151,7 +141,7 @@ def _people(spans: Sequence[Span]) -> list[Entity]:
             owned[fits[0]].append(name)
         elif not fits:
             owned[name] = [name]
-            for form in set(name_forms(_as_written(members[name])).values()):
+            for form in set(name_forms(_as_written(members[name]).text).values()):
                 by_form.setdefault(form.lower(), []).append(name)
     return [
         _person(head, names, members, by_word, alone=len(members) == len(names))
@@ -159,9 +149,9 @@ def _people(spans: Sequence[Span]) -> list[Entity]:
     ]
 
 
-def _as_written(spans: Sequence[Span]) -> str:
+def _as_written(spans: Sequence[Span]) -> Span:
     """Return the name in its usual letter case: not in capitals if it is written otherwise too."""
-    return min((s.text for s in spans), key=lambda t: (t.isupper(), t.islower(), t))
+    return min(spans, key=lambda s: (s.text.isupper(), s.text.islower(), s.text))
 
 
 def _person(
@@ -173,17 +163,16 @@ def _person(
     alone: bool,
 ) -> Entity:
     mentions = tuple(s for name in names for s in members[name])
-    usual = _as_written(members[head])
-    span = next(s for s in members[head] if s.text == usual)
+    span = _as_written(members[head])
     genders = {m.gender for m in mentions} & {"m", "f"}
     if len(genders) == 1 and span.gender not in {"m", "f"}:
         span = replace(span, gender=genders.pop())
-    return Entity(span, mentions, _rivals(usual, names, by_word), alone)
+    return Entity(span, mentions, _rivals(span.text, names, by_word), alone)
 
 
 def _rivals(
     usual: str, names: Sequence[str], by_word: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """Names of other people that share a word of this one."""
-    words = {w.lower() for w in name_forms(usual).values() if " " not in w}
+    words = {w.lower() for w in name_forms(usual).values()}
     return tuple(sorted({n for w in words for n in by_word.get(w, ()) if n not in names}))

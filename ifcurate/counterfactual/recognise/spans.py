@@ -15,7 +15,7 @@ VALUES = NUMERIC | {"DATE"}
 #: Types without a list of names: their substitutes follow the pattern of the name.
 PATTERNED = frozenset({"ORG", "FAC", "WORK", "EVENT", "PRODUCT"})
 
-Shape = Literal["", "full", "given", "family", "part", "name", "adjective", "plural"]
+Shape = Literal["", "full", "given", "family", "name", "adjective", "plural"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Span:
     end: int
     type: str  # one of TYPES
     text: str  # the characters themselves
-    shape: Shape = ""  # PERSON: full, given, family, part; COUNTRY: name, adjective, plural
+    shape: Shape = ""  # PERSON: full, given, family; COUNTRY: name, adjective, plural
     gender: str = ""  # PERSON: "m", "f", "b" (both) or "" (not known)
     groups: tuple[str, ...] = ()  # CITY: countries, or states as "US-TX"
     code: str = ""  # COUNTRY: its code; LOC: its class in the lexicon

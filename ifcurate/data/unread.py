@@ -58,6 +58,9 @@ _CHOICES: Final = ("choices", "options", "endings")
 _CHOICE: Final = re.compile(r"\(?(\d|[A-J])[).]?")
 
 
+_Fitting = tuple[Mapping[str, Any], Sequence[Draft]]  # a row that has the format, and its drafts
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
     """What the examples of some rows do not use."""
@@ -75,24 +78,42 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     more than 30 words. If a context is already read, only the name is considered.
     """
     fitting = list(_with_drafts(rows, layout))
-    drafts = [draft for _, of_row in fitting for draft in of_row]
     seen = dict.fromkeys(str(name) for row, _ in fitting for name in row)
-    read = set(_NOT_TEXTS).union(*map(_columns_of, drafts), _mapped_columns(layout))
+    read = _read_columns(fitting, layout)
     # Columns that a step added are not texts of the data.
     unread = [name for name in seen if name not in read and not name.startswith("ifcurate_")]
-    notes = list(dict.fromkeys(note for row, of_row in fitting for note in _notes(row, of_row)))
+    notes = list(dict.fromkeys(note for row, drafts in fitting for note in _notes(row, drafts)))
     small = next((lower_names(row) for row, _ in fitting), ({}, {}))
     rejected = small[1].get("rejected", "rejected")
     if "chosen" in small[0] and rejected in unread:
         unread.remove(rejected)
         notes.insert(0, _KEPT)
     notes += [_TASK.format(name) for name in unread if name.lower() in _TASKS]
-    mapped = dict(layout.columns or {})
-    found = next((draft.context.path for draft in drafts if draft.context.text.strip()), "")
-    context = mapped.pop("context", "") or column_of(found)
+    context, mapped = _mapped_context(fitting, layout)
     likely = tuple(_find_likely(unread, fitting, second=bool(context)))
     advice = tuple(_advise(path, context, mapped) for path in likely)
     return Unread(tuple(unread), tuple(notes), likely, advice)
+
+
+def _read_columns(fitting: Sequence[_Fitting], layout: Layout) -> set[str]:
+    """Return the columns that are read, and those that the user names, if with a text or not."""
+    named = {
+        column_of(part.strip())
+        for column in (layout.columns or {}).values()
+        for part in (column, *column.split("+"))
+    }
+    drafts = (draft for _, drafts in fitting for draft in drafts)
+    return named.union(_NOT_TEXTS, *map(_columns_of, drafts))
+
+
+def _mapped_context(fitting: Sequence[_Fitting], layout: Layout) -> tuple[str, dict[str, str]]:
+    """Return the column of the context that is read, "" for none; and the other columns that the
+    user maps.
+    """
+    mapped = dict(layout.columns or {})
+    contexts = (draft.context for _, drafts in fitting for draft in drafts)
+    path = next((context.path for context in contexts if context.text.strip()), "")
+    return mapped.pop("context", "") or column_of(path), mapped
 
 
 def _advise(path: str, context: str, mapped: Mapping[str, str]) -> str:
@@ -100,15 +121,6 @@ def _advise(path: str, context: str, mapped: Mapping[str, str]) -> str:
     a, it, both = ("a second", "both", f"{context}+") if context else ("a", "it", "")
     option = ",".join([f"context={both}{path}", *map("=".join, mapped.items())])
     return f"{path} looks like {a} context; to read {it}: --columns {shlex.quote(option)}"
-
-
-def _mapped_columns(layout: Layout) -> set[str]:
-    """Return the columns that the user names, also those that no row has a text in."""
-    return {
-        column_of(part.strip())
-        for column in (layout.columns or {}).values()
-        for part in (column, *column.split("+"))
-    }
 
 
 def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
@@ -155,9 +167,7 @@ def _unread_keys(turn: Mapping[str, Any]) -> Iterator[str]:
             yield key
 
 
-def _with_drafts(
-    rows: Sequence[Mapping[str, Any]], layout: Layout
-) -> Iterator[tuple[Mapping[str, Any], list[Draft]]]:
+def _with_drafts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Iterator[_Fitting]:
     """Yield the rows that have the format, each with its drafts."""
     for row in rows:
         try:
@@ -185,10 +195,7 @@ def list_unread(unread: Unread, most: int = 12) -> list[str]:
 
 # ------------------------------------------------------------- what looks like a context
 def _find_likely(
-    unread: Sequence[str],
-    fitting: Sequence[tuple[Mapping[str, Any], Sequence[Draft]]],
-    *,
-    second: bool,
+    unread: Sequence[str], fitting: Sequence[_Fitting], *, second: bool
 ) -> Iterator[str]:
     """Yield the paths of the texts that look like a context; `second` if one is already read."""
     paths = (p for name in unread for row, _ in fitting for p in _text_paths(row.get(name), name))

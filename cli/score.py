@@ -65,12 +65,7 @@ def score(
     say = partial(note, quiet=silent)
     allowed = Allowed.parse(fail_on_error)
     part = Shard.parse(target.shard) if target.shard else None
-    for name in ("shard", "retry_failed"):
-        if getattr(target, name) and cluster.executor == "ray":
-            raise typer.BadParameter(
-                "is not for a cluster, which scores all rows; leave it or --executor ray out",
-                param_hint=f"--{name.replace('_', '-')}",
-            )
+    _refuse_parts(target, cluster)
     examples = read_data(data, reading)
     if estimate:
         print_estimate(examples, engine, settings, cluster, json=json, quiet=silent)
@@ -119,6 +114,16 @@ def score(
     show_scores(run, json=json, quiet=quiet, hints=problem is None)
     if problem:
         raise problem
+
+
+def _refuse_parts(target: RunOptions, cluster: ClusterOptions) -> None:
+    """Refuse options that score a part of the rows on a cluster."""
+    for name in ("shard", "retry_failed"):
+        if cluster.executor == "ray" and getattr(target, name):
+            raise typer.BadParameter(
+                "is not for a cluster, which scores all rows; leave it or --executor ray out",
+                param_hint=f"--{name.replace('_', '-')}",
+            )
 
 
 def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> None:

@@ -13,7 +13,7 @@ from .asking import asks, lacks_question
 from .fields import merge_fields
 from .forms import shared_words
 from .learned_template import Asks, LearnedTemplate, are_distinct, match_template, without_request
-from .lines import belongs_to_request, is_statement, reference_direction
+from .lines import belongs_to_request, reference_direction
 from .slots import (
     Evidence,
     Fit,
@@ -64,7 +64,7 @@ def choose_contexts(
     if not _still_asks(fit, slots, numbers):
         return None
     agreement = sum(slot.votes for slot in chosen) / len(chosen)
-    confidence = round(0.85 + 0.12 * agreement, 3)
+    confidence = round(0.85 + 0.11 * agreement, 3)
     return LearnedTemplate(fit.parts, numbers, n_rows, round(agreement, 3), confidence, asked)
 
 
@@ -117,7 +117,7 @@ def _merge_covered(fit: Fit) -> tuple[str, ...]:
     offered = (k for k, share in enumerate(find_offered(fit)) if k > first and share >= 0.1)
     last = min(last, next(offered, last + 1) - 1)
     inner = fit.parts[first + 1 : last + 1]
-    apart = any(map(belongs_to_request, inner)) or _are_two_statements(fit, first, last)
+    apart = any(map(belongs_to_request, inner))
     if n < 0.5 * len(fit.rows) or apart or any(part[-1] in OPENING_MARKS for part in inner):
         return fit.parts
     return fit.parts[: first + 1] + fit.parts[last + 1 :]
@@ -141,18 +141,6 @@ def _find_covered(fit: Fit) -> tuple[int, int, int]:
             ranges[inside[0], inside[-1]] += 1
     (first, last), n = max(ranges.items(), key=lambda item: (item[1], item[0]))
     return first, last, n
-
-
-def _are_two_statements(fit: Fit, first: int, last: int) -> bool:
-    """Return whether two slots are statements, the second with a label at the end of the prompt.
-
-    The second is then judged by the first. More than two are the fields of a form.
-    """
-    labelled = patterns.LABEL_LINE.fullmatch(fit.parts[last].strip())
-    if last != first + 1 or fit.parts[last + 1].strip() or not labelled:
-        return False
-    values = [value.strip() for number in (first, last) for value in fit.values(number)]
-    return sum(map(is_statement, values)) >= 0.8 * len(values)
 
 
 # The slots that are context, and the place of a request in them.

@@ -98,7 +98,7 @@ def judge_row(row: dict[str, Any], templates: Sequence[LearnedTemplate] = ()) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("part", "least"), [("working", 0.99), ("a", 0.99), ("b", 0.9)])
+@pytest.mark.parametrize(("part", "least"), [("working", 0.99), ("a", 0.99), ("b", 0.94)])
 def test_templates_of_public_sets(part: str, least: float, shared_data: Path) -> None:
     path = shared_data / "p3_more_templates.jsonl"
     rows = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]

@@ -7,7 +7,7 @@ notations of a day). An entity that the question names is not a candidate.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ifcurate.options.augment import TYPES
@@ -92,12 +92,17 @@ def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
         if span.path != path and span.type not in VALUES:
             first.setdefault(span.text, span)
     for span in first.values():
-        full = span.type == "PERSON" and span.shape == "full"
-        for form in name_forms(span.text).values() if full else [span.text]:
+        for form in _forms_of(span):
             for a, b in word_places(form, text):
                 if all(b <= start or end <= a for start, end in taken):
                     taken.append((a, b))
                     yield replace(span, path=path, start=a, end=b, text=form)
+
+
+def _forms_of(span: Span) -> Iterable[str]:
+    """Return the forms by which a response may name an entity."""
+    full = span.type == "PERSON" and span.shape == "full"
+    return name_forms(span.text).values() if full else [span.text]
 
 
 def _whole_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:

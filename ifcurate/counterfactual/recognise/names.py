@@ -20,7 +20,7 @@ from ..lexicon.wording import SHORT_NAMES, TITLES, fold, word_set
 from .patterns import pattern_spans
 from .people import PersonName, evidence_at, may_be_named, person_name
 from .runs import Run, capital_runs
-from .spans import NUMERIC, PATTERNED, VALUES, Shape, Span
+from .spans import NUMERIC, VALUES, Shape, Span
 from .values import value_spans
 
 _PREPOSITION = re.compile(
@@ -106,11 +106,9 @@ class LexiconRecogniser:
         if self._types - VALUES:
             runs = {path: list(capital_runs(text)) for path, text in texts.items()}
             spans += self._named(texts, runs)
-            if self._types & (PATTERNED | {"LOC"}):
-                taken = {(s.path, s.start) for s in spans}
-                patterns = (
-                    s for path in texts for s in pattern_spans(path, texts[path], runs[path])
-                )
+            taken = {(s.path, s.start) for s in spans}
+            for path, text in texts.items():
+                patterns = pattern_spans(path, text, runs[path])
                 spans += [s for s in patterns if (s.path, s.start) not in taken]
         if self._types & VALUES:
             for path, text in texts.items():

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import DESCRIBING, FUNCTION_WORDS, GENERIC_WORDS, PARTICLES, fold, has_word
-from ..recognise.spans import NUMERIC, PATTERNED, VALUES
+from ..recognise.spans import NUMERIC, PATTERNED, VALUES, Substitution
 from ..recognise.values import NUMBER_WORDS, date_mentions, number_mentions, number_of
 from .cases import Case
 
@@ -137,10 +137,14 @@ def _other_names(case: Case) -> tuple[set[str], set[str]]:
         name = aliases.get(plan.original.lower(), plan.original)
         others = {a for a, n in aliases.items() if n.lower() == name.lower()}
         return {*others, name}, {a.upper() for a in others if len(a) <= 3}
+    return set(), _acronyms(plan)
+
+
+def _acronyms(plan: Substitution) -> set[str]:
     words = _LETTERS.findall(plan.original)
     if len(words) < 2 or plan.type == "WORK" or plan.kept:
-        return set(), set()
-    return set(), {"".join(w[0] for w in words).upper()}
+        return set()
+    return {"".join(w[0] for w in words).upper()}
 
 
 def _nickname_left(case: Case, texts: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import (
+    ENDINGS,
     INITIALS,
     NO_SURNAMES,
     SHORT_NAMES,
@@ -173,9 +174,10 @@ def may_be_named(parts: Sequence[str]) -> bool:
 
 
 def is_listed_pair(parts: Sequence[str]) -> bool:
-    """Return whether two words are a listed given name and a listed family name."""
+    """Return whether two words are a listed given name and family name: not "Charlie Company"."""
     first, last = fold(parts[0]), fold(parts[-1])
-    return len(parts) == 2 and first in LEXICON.gender and last in LEXICON.surnames
+    listed = first in LEXICON.gender and last in LEXICON.surnames
+    return listed and len(parts) == 2 and ENDINGS.get(last) != "ORG"
 
 
 def _names_something_else(part: str) -> bool:

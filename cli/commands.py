@@ -177,9 +177,7 @@ class CommandGroup(TidyHelp, TyperGroup):
 
 
 def _fence(text: str) -> str:
-    """Return the help with its examples in fences, because Typer drops the indent that
-    marks them.
-    """
+    """Return the help with its examples in fences, because Typer drops their indent."""
     parts = []
     for part in text.split("\n\n"):
         lines = part.splitlines()

@@ -48,9 +48,7 @@ def note_reading(data: Sequence[str], options: DataOptions, *, quiet: bool) -> N
 
 
 def _mappings(data: Sequence[str], options: DataOptions) -> dict[str, re.Match[str]]:
-    """Return the arguments that are mappings, not files: several mappings may follow
-    one --columns.
-    """
+    """Return the arguments that are mappings: several may follow one --columns."""
     if not options.columns:
         return {}
     matches = {item: _MAPPING.fullmatch(item) for item in data if not Path(item).exists()}

@@ -17,8 +17,7 @@ _SHOWN = (("kept", "context-critical", True), ("dropped", "non-context-critical"
 
 
 def print_truth(run: Run) -> None:
-    """Print the number of right labels, and a kept and a dropped row of each file with a right
-    label.
+    """Print the number of right labels, and a kept and a dropped row of each file.
 
     The bundled data have the true label of each row in the column `truth`. For other data
     nothing is printed.

@@ -160,8 +160,7 @@ def _bounds(field: FieldInfo) -> dict[str, Any]:
 
 
 def _explain(field: FieldInfo, choices: Sequence[str], default: str) -> str:
-    """Return the help: what the option means, its choices where that does not name them, its
-    default.
+    """Return the help: the meaning of the option, its choices and its default.
 
     The choices are not the metavar, because a narrow window has no room for them there.
     """

@@ -59,9 +59,7 @@ def print_histogram(histogram: Histogram, title: str, cut: float | None = None) 
 
 
 def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) -> None:
-    """Print counts, quantiles, histogram, extremes, files, and the next command unless `hints` is
-    off.
-    """
+    """Print counts, quantiles, histogram, extremes, files and, with `hints`, the next command."""
     n_quarantined = run.manifest.counts.get("quarantined", 0)
     out.print()
     out.print(_table_of_statuses({**summary.statuses, "quarantined": n_quarantined}))

@@ -202,9 +202,7 @@ def _by_hand(steps: Steps) -> Iterator[list[object]]:
 
 
 def _examples(mixture: Mixture, n: int) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the first rows of each label: a fence longer than any fence in the text,
-    and the text.
-    """
+    """Return the first rows of each label: the fence that encloses the text, and the text."""
     if not n:
         return []
     labels = mixture.rows.select(pl.col("ifcurate_label").unique()).collect()[:, 0].to_list()

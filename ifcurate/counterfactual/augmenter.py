@@ -100,9 +100,7 @@ class Augmenter:
         return planner.concurrency if planner is not None else 1
 
     def row(self, turns: Sequence[Example]) -> Outcome:
-        """Return the outcome of one row: the counterfactuals of the first scored turn
-        that has any.
-        """
+        """Return the counterfactuals of the first scored turn of a row that has any."""
         first = turns[0]
         refusals: list[Refusal] = []
         for example in turns:

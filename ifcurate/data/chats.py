@@ -45,9 +45,7 @@ def has_tools(row: Mapping[str, Any]) -> bool:
 
 
 def add_history(draft: Draft, row: Mapping[str, Any]) -> Draft:
-    """Return the draft after the turns, or pairs of question and answer, in the column
-    `history`.
-    """
+    """Return the draft after the turns or pairs in the column `history`."""
     before = row["history"]
     if draft.history or not before or "[" in draft.instruction.path:  # a chat has one already
         return draft

@@ -133,9 +133,7 @@ def read_part(value: Any, path: str) -> Text:
 
 
 def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str) -> Text:
-    """Return the text of the first context column that has one and does not repeat the
-    instruction.
-    """
+    """Return the first context that is not empty and does not repeat the instruction."""
     empty = Text()
     asked = instruction.strip()
     for name in names:
@@ -151,8 +149,7 @@ def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str)
 
 
 def read_contexts(row: Mapping[str, Any], names: str) -> Text:
-    """Return the context of one column, or of several (`context+passage`), with a blank line
-    between.
+    """Return the context of one column, or of several (`context+passage`).
 
     Raises `RowError` when the row has none of the columns, or if one has objects without a text
     that is known.
@@ -233,8 +230,7 @@ _SAME: Final = {
 
 
 def lower_names(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """Return the row with lower-case column names, with those of `_SAME` replaced; and the original
-    names.
+    """Return the row with its names in lower case and by `_SAME`, and the original names.
 
     A column keeps its capitals if its lower-case name belongs to another column.
     """
@@ -269,8 +265,7 @@ def restore_names(draft: Draft, names: Mapping[str, str]) -> Draft:
 
 
 def add_columns(draft: Draft, row: Mapping[str, Any], columns: Mapping[str, str]) -> Draft:
-    """Return the draft with the context and the system message from the columns that the user
-    names.
+    """Return the draft with the context and system message of the user's columns.
 
     Raises `RowError` when the row has no such column.
     """

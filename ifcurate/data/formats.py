@@ -189,9 +189,7 @@ def _explain_text(draft: Draft, part: str, text: str, layout: Layout) -> Explain
 
 
 def _by_pattern(text: str, pattern: str) -> Explained:
-    """Return the groups `context`, `context2`, ... of the user's pattern, with `cut`
-    around them.
-    """
+    """Return the groups `context`, `context2`, ... of the user's pattern."""
     match = re.search(pattern, text)
     if match is None:
         return Explained((), (Tried(("regex",), "the pattern does not match"),))

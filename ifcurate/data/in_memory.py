@@ -129,9 +129,7 @@ def _as_rows(data: Any) -> Iterator[Any]:
 
 
 def _without_arrays(value: Any) -> Any:
-    """Return a value of pandas with its arrays as lists: pandas reads the lists of Parquet as
-    arrays.
-    """
+    """Return a value with its arrays as lists: pandas reads the lists of Parquet as arrays."""
     if isinstance(value, Mapping):
         return {key: _without_arrays(inner) for key, inner in value.items()}
     if isinstance(value, list) or (hasattr(value, "dtype") and value.ndim):

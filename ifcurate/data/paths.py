@@ -22,8 +22,7 @@ def column_of(path: str) -> str:
 
 
 def read_path(row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
-    """Return whether a row has a column or a path (`instances[0].input`) of this name, and its
-    value.
+    """Return whether a row has this column or path (`instances[0].input`), and its value.
 
     The value of `docs[*].body` is the list of the bodies of all items of `docs` that have one.
     """

@@ -81,9 +81,7 @@ def _list_program(row: Mapping[str, Any]) -> str:
 
 
 def first_is_best(row: Mapping[str, Any]) -> bool:
-    """Return whether no other answer of the row's list has a better rank or score than
-    the first.
-    """
+    """Return whether no answer has a better rank or score than the first."""
     found = _find_list(row)
     if found is None:
         return True

@@ -181,9 +181,7 @@ def _preference(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
 def _draft_after(
     row: Mapping[str, Any], said: list[Turn], turns: list[Turn], before: str, response: str
 ) -> list[Draft]:
-    """Return the drafts of a conversation in column `before`, and the turns of column
-    `response`.
-    """
+    """Return the drafts of a conversation in `before` and the turns of `response`."""
     joined, n_left_out = join_turns(said, turns)
     drafts = draft_chat(add_system(joined, row), write_tools(row))
     if not n_left_out:
@@ -193,9 +191,7 @@ def _draft_after(
 
 
 def _chosen_turns(row: Mapping[str, Any], asked: Text) -> list[Turn]:
-    """Return the turns of `chosen`: the answer, or the whole conversation as turns or
-    as one text.
-    """
+    """Return the turns of `chosen`: the answer, or the whole conversation."""
     if isinstance(row.get("chosen"), list | Mapping):
         return read_conversation(row, "chosen")
     answer = read_answer(row, ("chosen",))
@@ -281,9 +277,7 @@ def _draft_turns(row: Mapping[str, Any], turns: list[Turn], layout: Layout) -> l
 
 
 def _known(reader: _Reader) -> _Reader:
-    """Return a reader of columns with known names, in any letter case, and of columns
-    of the user.
-    """
+    """Return a reader of columns with known names, in any letter case, and of the user's."""
 
     def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         small, names = lower_names(row)

@@ -104,9 +104,7 @@ class Examples:
     def _divided_rows(
         self, size: int, most_bytes: int
     ) -> Iterator[tuple[int, list[tuple[RawRow, Layout]], bool]]:
-        """Yield the number of a chunk, its rows or a part of them, and whether they are
-        the last.
-        """
+        """Yield the number of a chunk, some of its rows, and whether they are its last."""
         rows = self._raw_rows()
         for number in itertools.count():
             empty = True
@@ -313,16 +311,13 @@ def options_layout(format: str, options: DataOptions) -> Layout:
 
 
 def _learning_rows(source: Source) -> list[dict[str, Any]]:
-    """Return the rows from which templates are learned: all of a short source, a sample of a long
-    one.
-    """
+    """Return the rows from which templates are learned: a sample of a long source."""
     first = _first_rows(source, LOOKED_AT)
     return (spread_rows(source, LOOKED_AT) if len(first) == LOOKED_AT else []) or first
 
 
 def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
-    """Return the layout with the templates that these rows share, if their texts include the
-    context.
+    """Return the layout with the templates of these rows, if their texts include the context.
 
     Every reader learns from the same rows of a source, so all readers agree. Of more than
     `LOOKED_AT` rows it looks at a sample, spread evenly.

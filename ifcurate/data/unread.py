@@ -107,9 +107,7 @@ def _read_columns(fitting: Sequence[_Fitting], layout: Layout) -> set[str]:
 
 
 def _mapped_context(fitting: Sequence[_Fitting], layout: Layout) -> tuple[str, dict[str, str]]:
-    """Return the column of the context that is read, "" for none; and the other columns that the
-    user maps.
-    """
+    """Return the context column that is read, or "", and the other columns that the user maps."""
     mapped = dict(layout.columns or {})
     contexts = (draft.context for _, drafts in fitting for draft in drafts)
     path = next((context.path for context in contexts if context.text.strip()), "")

@@ -82,9 +82,7 @@ def _in_order(
 
 
 def _watch(folders: Set[Path], seen: set[str], wait: Callable[[float], None]) -> Iterator[str]:
-    """Yield the checkpoints that appear in these folders and not in `seen`, until the
-    runs finish.
-    """
+    """Yield new checkpoints in these folders until the runs finish."""
     while True:
         # Checked first: a run that is finished now writes no checkpoint after the listing.
         finished = all((folder / _DONE).exists() for folder in folders)
@@ -149,9 +147,7 @@ def _main(figures: dict[str, float]) -> float | None:
 
 
 def _attention(result: dict[str, Any]) -> list[float] | None:
-    """Return the share of attention on the context by layer, mean over the suites that
-    measured it.
-    """
+    """Return the share of attention on the context by layer, as a mean over suites."""
     measured = [s["attention"] for s in result.get("suites", {}).values() if "attention" in s]
     return [sum(layer) / len(layer) for layer in zip(*measured, strict=True)] or None
 

@@ -58,8 +58,7 @@ class TrainerFormat:
 
 
 def plan_trl_rows(plan: Plan) -> ToRow:
-    """Return the function that writes a row: prompt and completion, so that the loss is on the
-    response.
+    """Return the function that writes a row as prompt and completion.
 
     Conversations with several answers stay whole. The loss is then on all of them.
     """

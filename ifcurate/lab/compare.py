@@ -122,9 +122,7 @@ def make_page(compared: dict[str, Any], out: Path) -> Path:
 
 
 def _draw_arms(mixture: str, arms: dict[str, Any]) -> list[Figure]:
-    """Return a figure of the arms that differ in their rows, and one of those that differ in
-    weights.
-    """
+    """Return a figure of arms with other rows, and one of arms with other weights."""
     first = [name for name in _FIRST if name in arms]
     rows = [*first, *(name for name in sorted(arms) if name not in first and "+" not in name)]
     updates = [*first[:1], *(name for name in sorted(arms) if "+" in name)]

@@ -91,8 +91,7 @@ def run_knobs(seeds: Sequence[int], run: Run) -> list[dict[str, Any]]:
 
 
 def summarise_knobs(results: Sequence[dict[int, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return a row per setting: its fall by seed with its interval, and the difference to its
-    start.
+    """Return a row per setting: the fall by seed, its interval, and the change.
 
     `results` has the arms by seed, in the order of `SETTINGS`. The fall is conflict accuracy at
     step 20 minus the final one. Intervals are Student's t over seeds, 95%.

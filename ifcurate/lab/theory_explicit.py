@@ -100,9 +100,7 @@ def gradients(
 
 
 def along(model: Model, step: Array) -> tuple[float, float]:
-    """Return the part of a step on W_KQ along theta_C and theta_S (rows) at the
-    relation (column).
-    """
+    """Return a step on W_KQ along theta_C and theta_S (rows) at the relation (column)."""
     k = model.setting.n_tokens
     column = step @ model.embeddings[k - 1]
     return float(column[k]), float(column[k + 1])
@@ -152,9 +150,7 @@ def check_explicit() -> dict[str, Any]:
 
 
 def _walk_error(setting: Setting, *, rate: float) -> float:
-    """Return the largest difference in M_C over two steps on W_KQ: all weights, and the closed
-    form.
-    """
+    """Return the largest difference in M_C over two steps: all weights against the closed form."""
     import torch
 
     model, state, errors = Model.create(setting), State(), []

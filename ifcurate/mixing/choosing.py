@@ -172,9 +172,7 @@ def _repeats(sizes: npt.NDArray[Any], wanted: int) -> tuple[int, int]:
 
 
 def order_rows(chosen: pl.DataFrame, index: pl.DataFrame, *, seed: int) -> pl.DataFrame:
-    """Return the chosen rows with `order`, their random place in the mixture, from
-    texts and seed.
-    """
+    """Return the chosen rows with `order`, their random place in the mixture."""
     low = index.get_column("low").gather(chosen["place"]).to_numpy()
     salt = _scramble(chosen["copy"].to_numpy().astype(np.int64) + (seed << 20) + 1)
     return chosen.with_columns(pl.Series("order", _scramble(low ^ salt)))

@@ -22,8 +22,7 @@ _SETS: Final = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
 
 
 def parse_types(text: str) -> tuple[str, ...]:
-    """Return the types of a comma-separated list, in a fixed order; `+YEAR` adds to the default
-    ones.
+    """Return the types of a comma-separated list; `+YEAR` adds to the default types.
 
     Raises `ValueError` for an unknown type.
     """

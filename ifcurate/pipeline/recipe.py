@@ -172,9 +172,7 @@ def section_class(name: str) -> type[Options]:
 
 
 def render_recipe(recipe: Recipe, *, every_key: bool = False) -> str:
-    """Return a recipe as YAML: the keys that are set, or every key with its default in
-    a comment.
-    """
+    """Return a recipe as YAML: the keys that are set, or all with their defaults."""
     lines = [f"description: {_value(recipe.description)}"] if recipe.description else []
     for name in SECTIONS:
         section = getattr(recipe, name)

@@ -130,9 +130,7 @@ class World:
         ]
 
     def facts_of(self, exposure: Exposure, *, relation: str | None = None) -> list[Fact]:
-        """Return the facts of one exposure class ("seen", "mid" or "rare"), in the
-        world's order.
-        """
+        """Return the facts of one exposure class ("seen", "mid" or "rare")."""
         return [
             fact
             for fact in self.facts

@@ -25,8 +25,7 @@ _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400
 
 
 def split_end_marker(response: str) -> tuple[str, str]:
-    """Return a response without end-of-text markers at its end, and the markers, "" if there are
-    none.
+    """Return a response without the end-of-text markers at its end, and the markers.
 
     If the response is only markers, its text is empty.
     """
@@ -58,8 +57,7 @@ def _texts(example: Example) -> Iterator[str]:
 
 
 def context_overlap(example: Example) -> float | None:
-    """Return the share of the context's distinct words that are also elsewhere in the prompt, 0 to
-    1.
+    """Return the share of the context's distinct words that are also elsewhere in the prompt.
 
     None without a context. Letter case is ignored. In scripts without spaces each character
     counts as a word.

@@ -301,8 +301,7 @@ def _wanted(query: Query) -> pl.Expr:
 
 
 def _gather_texts(examples: Examples, table: pl.DataFrame) -> pl.Series | None:
-    """Return the id and all texts of each row of the table, in lower case; None when they are too
-    long.
+    """Return the id and texts of each row in lower case; None if they are too long.
 
     `table` has the columns id, source, row and turn. Raises `DataError` when the data cannot
     be read.

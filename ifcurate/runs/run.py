@@ -135,9 +135,7 @@ def _run_at(path: Path, where: Path) -> Run:
 
 
 def _has_name(run: Run, name: str) -> bool:
-    """Return whether this is the name of the run's folder, with or without the digits
-    at its end.
-    """
+    """Return whether the run's folder has this name, with or without its final digits."""
     return name in (run.folder.name, run.folder.name.rpartition("--")[0])
 
 

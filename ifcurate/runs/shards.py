@@ -165,9 +165,7 @@ def _describe(manifest: Manifest, shards: list[_ShardRun]) -> None:
 
 
 def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
-    """Return the checks of all shards: sums of numbers, joined lists, and the last of
-    other values.
-    """
+    """Return the checks of all shards: sums, joined lists, and the last of other values."""
     checks: dict[str, Any] = {}
     for shard in shards:
         for name, value in shard.manifest.checks.items():

@@ -76,9 +76,7 @@ def missing_split(run: Run, name: str) -> RunError:
 
 
 def stale_folders(run: Run, split: str = "") -> dict[Path, str]:
-    """Return the folders in the run's folder that an earlier split of this name
-    filtered, and why.
-    """
+    """Return the folders that an earlier split of this name filtered, and why."""
     stale = {}
     for path in sorted((run.folder / "filtered").rglob("filter.json")):
         made = find_manifest(path)

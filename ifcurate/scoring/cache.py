@@ -85,8 +85,7 @@ class ScoreCache:
         return int(newest or 0)
 
     def find(self, keys: Sequence[str], *, before: int | None = None) -> dict[str, Numbers]:
-        """Return the numbers of the known keys; with `before` (a mark), of those known at that
-        mark.
+        """Return the numbers of the known keys, or of those known before the mark `before`.
 
         Raises `DataError` when the file cannot be read.
         """

@@ -102,9 +102,7 @@ def _check_options(options: EngineOptions) -> None:
 def _ask_reference(
     model: str, options: EngineOptions, settings: ScoreSettings, examples: Examples, say: Say
 ) -> Reference:
-    """Return the losses of a few rows by the hf engine, which is closed before the other one is
-    loaded.
-    """
+    """Return the losses of a few rows by the hf engine, which is then closed."""
     n = options.parity
     say(f"parity: scoring {count(n, 'row')} with hf first (--parity 0 skips it)")
     values = {**options.model_dump(), "model": model, "max_length": settings.max_length}

@@ -201,9 +201,7 @@ class Scorer:
         return Chunk(scores, table, request.n_known, request.n_tokens, len(request.prompts))
 
     def _attend(self, pairs: Sequence[PromptPair], wanted: Iterable[int]) -> dict[int, float]:
-        """Return the attention score (Wang et al., 2024) of these pairs, where their context is
-        found.
-        """
+        """Return the attention score (Wang et al., 2024) of pairs whose context is found."""
         if self.settings.method != "attention":
             return {}
         variant = "with" if self.settings.ablation == "template" else ""

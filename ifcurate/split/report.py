@@ -50,8 +50,7 @@ _Counts = tuple[list[list[list[int]]], list[int]]
 
 
 def find_nearest(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows nearest to their cut, by ascending value; `table` comes from
-    `labels.cut_table`.
+    """Return the rows nearest to their cut, by ascending value; `table` is of `cut_table`.
 
     Only rows within the reach of a cut are labelled again, if they are enough.
     """
@@ -146,9 +145,7 @@ def _steps(rule: CutRule, cut: Cut, ranked: FloatArray) -> _Steps:
 
 
 def _thresholds(cut: Cut, ranked: FloatArray) -> list[float]:
-    """Return the thresholds to try: multiples of a positive one, or steps of a quarter of the
-    spread.
-    """
+    """Return the thresholds to try: multiples of a positive one, or quarters of the spread."""
     middle = cut.threshold
     assert middle is not None
     if middle > 0:
@@ -174,9 +171,7 @@ def _count_rows(
     ranks: Ranks,
     steps: Sequence[Sequence[_Steps]],
 ) -> _Counts:
-    """Return the number of context-critical rows with each cut moved to each step, and with none
-    moved.
-    """
+    """Return the context-critical rows with each cut moved to each step, and with none moved."""
     moved = _moved_bounds(parts, ranks, steps)
     whole = pl.concat([table, bound_table(scores, parts, moved)], how="horizontal")
     unmoved = [str(i) for i in range(len(parts.rules))]

@@ -156,9 +156,7 @@ class SplitPlan:
             )
 
     def leave_out(self, scores: pl.LazyFrame) -> pl.LazyFrame:
-        """Return the scores, where rows above `max_overlap` have the status "left_out" and a
-        reason.
-        """
+        """Return the scores, with the status "left_out" for rows above `max_overlap`."""
         most = self.parameters.get("max_overlap")
         if most is None:
             return scores
@@ -265,9 +263,7 @@ class SplitCuts:
 
 
 def _cut_rules(options: SplitOptions) -> list[CutRule]:
-    """Return the cut of a rule, or the two cuts of `both`: hard without the context, then helped by
-    it.
-    """
+    """Return the cut of a rule; for `both`: hard without the context, then helped by it."""
 
     def cut(statistic: str, kind: Kind, threshold: float | None) -> CutRule:
         return CutRule(

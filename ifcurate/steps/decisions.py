@@ -37,9 +37,7 @@ def kept_labels(options: FilterOptions) -> frozenset[str]:
 
 
 def write_options(kept: Collection[str]) -> str:
-    """Return the options of `ifcurate filter` that keep these labels: the reverse of
-    `kept_labels`.
-    """
+    """Return the options of `ifcurate filter` that keep these labels."""
     drops = NOT_SCORED in kept
     label = next(label for label in (CRITICAL, NON_CRITICAL) if (label in kept) != drops)
     written = f"--{'drop' if drops else 'keep'} {label}"

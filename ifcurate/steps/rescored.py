@@ -48,9 +48,7 @@ class Rescored:
         return self.rows.filter(pl.col("status") == "scored")
 
     def replace_numbers(self, scores: pl.LazyFrame) -> pl.LazyFrame:
-        """Return the SCORES table, with row numbers in `place`, with these numbers instead of its
-        own.
-        """
+        """Return the SCORES table with these numbers; its rows are numbered in `place`."""
         place = pl.col("place").cast(pl.get_index_type())
         new = self.scored.lazy().select(place, *(pl.col(n).alias(f"new_{n}") for n in NUMBERS))
         joined = scores.join(new, on="place", how="left", maintain_order="left")

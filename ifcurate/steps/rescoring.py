@@ -64,8 +64,7 @@ class Rescore:
         check_rescorable(run.folder, run.manifest.identity["engine"])
 
     def score(self, run: Run, cuts: SplitCuts) -> Rescored:
-        """Return the float32 numbers of the rows near these cuts: from the store, or from the
-        model.
+        """Return the float32 numbers of the rows near these cuts, stored or new.
 
         The run's data and its model are loaded only when a row is missing. Finished rows
         are written every few seconds, so work resumes after a kill. When `stop` returns

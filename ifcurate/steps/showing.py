@@ -188,9 +188,7 @@ def _show_pair(
 def _show(
     rendered: Rendered, tokenizer: Tokenizer, *, score_eot: bool, n_response: int | None = None
 ) -> ShownPrompt:
-    """Return a text with the tokens of its response: the last `n_response`, by default its
-    characters'.
-    """
+    """Return a text with the tokens of its response, by default those of its characters."""
     text = rendered.prefix + rendered.response + (rendered.suffix.rstrip() if score_eot else "")
     start = len(rendered.prefix)
     offsets = tokenizer.encode(text).offsets

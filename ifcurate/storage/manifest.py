@@ -58,9 +58,7 @@ class Manifest(BaseModel):
         return fingerprint({**self.identity, **again})
 
     def matches_files(self, folder: Path, *, without: Container[str] = ()) -> bool:
-        """Return whether all its files exist in the folder and are unchanged, except those
-        `without`.
-        """
+        """Return whether all its files but `without` exist in the folder and are unchanged."""
         return all(name in without for name in self.changed_files(folder))
 
     def changed_files(self, folder: Path) -> Iterator[str]:

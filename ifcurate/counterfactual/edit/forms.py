@@ -108,9 +108,7 @@ def _new_form(written: str, old: str | None, plan: Substitution, *, small: bool)
 
 
 def _is_word(written: str, plan: Substitution) -> bool:
-    """Return whether a name in lower case is a word: "dowager" for "Dowager Dou", but
-    not "martha".
-    """
+    """Return whether a name is a word in lower case: "dowager" is, "martha" is not."""
     if plan.type == "COUNTRY" or " " in written or written in plan.forms:
         return False
     listed = fold(written) in LEXICON.gender or LEXICON.is_city(written)

@@ -23,8 +23,7 @@ _PARTS = word_sets("made_up")
 
 @lru_cache(maxsize=8)
 def fictional_names(kind: str) -> tuple[str, ...]:
-    """Return all made-up names of one kind: "first_m", "first_f", "last", "city",
-    "country" or "company"."""
+    """Return all made-up names of a kind: first_m, first_f, last, city, country or company."""
     starts, ends = (_PARTS[f"{kind}_{part}"] for part in ("starts", "ends"))
     return tuple(start + end for end in ends for start in starts)
 

@@ -98,9 +98,7 @@ class Lexicon:
 
 
 def _read_lexicon(data: bytes) -> Lexicon:
-    """Return the tables of the file: lines of tab-separated fields, the first of which is the
-    kind.
-    """
+    """Return the tables of the file: lines of tab-separated fields that begin with a kind."""
     lex = Lexicon(sha256=hashlib.sha256(data).hexdigest())
     for line in gzip.decompress(data).decode("utf-8").split("\n"):
         match line.split("\t"):

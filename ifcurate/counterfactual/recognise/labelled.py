@@ -151,9 +151,7 @@ def spacy_recogniser(pipeline: Any, name: str, types: Sequence[str]) -> ModelRec
 
 
 def gliner_recogniser(model: Any, name: str, types: Sequence[str]) -> ModelRecogniser:
-    """Return the recogniser of a GLiNER model, which gets long texts in pieces cut at
-    white space.
-    """
+    """Return the recogniser of a GLiNER model; long texts are cut at white space."""
 
     def label(texts: list[str]) -> Iterator[Labels]:
         for text in texts:

@@ -78,9 +78,7 @@ def _is_listed(words: Sequence[tuple[int, int, str]]) -> bool:
 
 
 def _only_opens(word: str) -> bool:
-    """Return whether a word is capitalised only because it opens a sentence: "The",
-    "Regarding".
-    """
+    """Return whether a word has its capital only as the first word of a sentence."""
     key = fold(word)
     if key in TITLES:
         return False
@@ -206,9 +204,7 @@ class LexiconRecogniser:
         return bool(place) and not mention.title and len(mention.parts) == 1
 
     def _rather_person(self, key: str, text: str) -> bool:
-        """Return whether a name of a small town is a first name here: it never follows "in" or
-        "near".
-        """
+        """Return whether a small town's name is a first name here, never after "in" or "near"."""
         if key not in LEXICON.english_names:
             return False
         if key not in SHORT_NAMES and self._is_among(key, LEXICON.groups(key), 3):

@@ -60,9 +60,7 @@ def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
 
 
 def following_pronoun(text: str, end: int, *, opens: bool = True) -> str:
-    """Return the gender ("m", "f", "n" or "") of the first pronoun after a name that
-    ends at `end`.
-    """
+    """Return the gender ("m", "f", "n" or "") of the first pronoun after a name."""
     match = _FOLLOWS.match(text, end, end + 200)
     if match is None and opens:  # the next sentence usually has the same subject
         match = _NEXT.match(text, end, end + 200)

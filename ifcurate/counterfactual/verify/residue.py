@@ -60,8 +60,7 @@ def _all_texts(case: Case) -> list[str]:
 
 
 def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[str]:
-    """Return the folded parts that identify a name: its forms, and their words of 3 letters or
-    more.
+    """Return the folded parts that identify a name: its forms, and their longer words.
 
     `forms` begin with the name itself. `other` is the other name of the substitution.
     """

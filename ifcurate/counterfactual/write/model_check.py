@@ -112,9 +112,7 @@ def check_with_model(
 
 
 def _three(item: Written) -> list[Example]:
-    """Return the new context with the new answer, with the original one, and with the text before
-    it.
-    """
+    """Return the example with the new answer, with the original one, and with neither."""
     case = item.made
     edit = case.answers[0]
     before = case.after[edit.path][: edit.new_start]

@@ -114,9 +114,7 @@ def _wrong_end(window: Window) -> str:
 def _walk(
     whole: Any, lists: Sequence[tuple[str, str]], around: dict[str, Any], place: str
 ) -> Iterator[Element]:
-    """Yield the questions in the innermost of these nested lists, with the members
-    `around` them.
-    """
+    """Yield the questions in the innermost list, with the members `around` them."""
     kind = type(whole).__name__
     if not lists:
         if isinstance(whole, dict):

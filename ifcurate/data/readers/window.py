@@ -182,9 +182,7 @@ def read_elements(window: Window) -> Iterator[Element]:
 
 
 def _matching_end(text: str, at: int) -> int | None:
-    """Return where an element ends: at a comma or bracket, -1 after this text, None
-    without an end.
-    """
+    """Return where an element ends: -1 after this text, None if it has no end."""
     opened: list[str] = []
     for match in _SHAPE.finditer(text, at):
         sign = match.group()

@@ -69,9 +69,7 @@ def call(
 
 
 def _as_c(value: torch.Tensor | float | None) -> Any:
-    """Return a tensor as the address of its first number, a count as long, another
-    number as float.
-    """
+    """Return an argument for C: the address of a tensor, a count as long, a number as float."""
     if value is None:
         return None
     if isinstance(value, torch.Tensor):

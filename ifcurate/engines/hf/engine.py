@@ -145,9 +145,7 @@ class HFEngine(Engine):
         return self._report
 
     def memory_used(self) -> dict[str, int]:
-        """Return the peak memory so far in bytes, by place: this process, and the GPU
-        of the model.
-        """
+        """Return the peak memory so far in bytes, of this process and of the model's GPU."""
         used = super().memory_used()
         device = self._model.device
         if device.type == "cuda":

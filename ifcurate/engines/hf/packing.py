@@ -47,9 +47,7 @@ class Plan:
         return sum(i >= 0 for i in self.source) - len(self.sequences)
 
     def count(self, members: Sequence[int]) -> tuple[int, int]:
-        """Return the number of prompts that these distinct sequences answer, and of
-        their tokens.
-        """
+        """Return the number of prompts of these distinct sequences, and of their tokens."""
         times = [self.times[i] for i in members]
         sizes = (len(self.sequences[i].ids) for i in members)
         return sum(times), sum(n * size for n, size in zip(times, sizes, strict=True))
@@ -109,9 +107,7 @@ class Plan:
 def _pack_bounds(
     lengths: Sequence[int], shared: Sequence[int], budget: int, max_sequences: int | None
 ) -> list[int]:
-    """Return the place of the first sequence of each pack, and the number of sequences
-    at the end.
-    """
+    """Return the place of the first sequence of each pack, and of the end."""
     # Packs have about the same size, so that the last one does not have only a few tokens.
     total = sum(lengths) - sum(shared)
     budget = min(budget, -(-total // max(1, -(-total // budget))) + _SLACK)

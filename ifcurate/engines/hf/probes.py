@@ -127,9 +127,7 @@ def check_model(model: Any, name: str) -> None:
 
 
 def are_kernels_off(device: torch.device, *, no_kernels: bool = False) -> bool:
-    """Return whether the option or the environment switches off kernels that the device
-    could use.
-    """
+    """Return whether the option or the environment switches off the kernels."""
     text = os.environ.get(_NO_KERNELS, "").lower()
     return device.type == "cpu" and (no_kernels or text not in ("", "0", "false", "no"))
 

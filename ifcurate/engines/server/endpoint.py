@@ -37,8 +37,7 @@ class Endpoint:
 
 
 def parse_base_url(url: str) -> Endpoint:
-    """Return an endpoint from ``http://host:8000`` or ``https://host/v1`` (``/v1`` when there is no
-    path).
+    """Return an endpoint from ``http://host:8000`` (then ``/v1``) or ``https://host/v1``.
 
     Raises `ModelError`, which never repeats the URL where that could hold a secret.
     """

@@ -21,7 +21,7 @@ from typing import Any
 from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.lexicon.tables import LEXICON
 from ifcurate.counterfactual.settings import AugmentSettings
-from ifcurate.data.formats import parse_row
+from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.records import Example
 
@@ -82,7 +82,7 @@ def start_up(repeat: int) -> tuple[float, float]:
     """
     code = (
         "from ifcurate.counterfactual.augment import augment_counterfactual as a\n"
-        "from ifcurate.data.formats import Layout, parse_row\n"
+        "from ifcurate.data.parse_rows import Layout, parse_row\n"
         "r = {'instruction': 'Who?', 'input': 'Martha came. ' * 12, 'output': 'Martha'}\n"
         "assert a(parse_row(r, Layout('alpaca'))).rows\n"
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
     """Print the texts of the row with this id, or number, and the rules that were tried."""
-    from ifcurate.data.formats import explain_texts
+    from ifcurate.data.parse_rows import explain_texts
 
     row, layout = _find_row(examples, wanted)
     if row.bad is not None or row.raw.value is None:
@@ -92,7 +92,7 @@ def _find_row(examples: Examples, wanted: str) -> tuple[ReadRow, Layout]:
 
     Raises `DataError` when there is none.
     """
-    from ifcurate.data.formats import row_id
+    from ifcurate.data.parse_rows import row_id
     from ifcurate.data.sources import read_row
     from ifcurate.errors import DataError
 

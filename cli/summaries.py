@@ -99,7 +99,7 @@ def _table_of_statuses(counts: dict[str, int]) -> Table:
 
 def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
     """Print the reasons of rows without a score, the flags of rows, and the notes of the run."""
-    from ifcurate.prompts.markers import MUCH_OVERLAP
+    from ifcurate.prompts.text_flags import MUCH_OVERLAP
 
     for reason, n in summary.reasons.items():
         out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")

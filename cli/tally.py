@@ -55,8 +55,8 @@ class Tally:
 
     def _add(self, example: Example) -> None:
         from ifcurate.contexts.words import count_words
-        from ifcurate.prompts.markers import has_text, split_end_marker
         from ifcurate.prompts.missing_request import asks_nothing
+        from ifcurate.prompts.text_flags import has_text, split_end_marker
 
         self.examples += 1
         self.empty += not has_text(example.response)

@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from ifcurate.data.formats import row_hash
+from ifcurate.data.parse_rows import row_hash
 from ifcurate.records import Example
 
 from .checks import Check, Refusal
 from .edit.substitutes import fill_pools
 from .edit.views import view_example
-from .engine import Engineer
 from .lexicon.tables import LEXICON
 from .lexicon.wording import without_end_marks
+from .one_example import Engineer
 from .recognise.names import LexiconRecogniser
 from .recognise.spans import Recogniser, Span
 from .settings import AugmentSettings

@@ -20,8 +20,8 @@ from ifcurate.contexts.language_files import read_language
 from ifcurate.contexts.learn import LOOKED_AT, learn_templates
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.detection import detect_format
-from ifcurate.data.formats import parse_row, template_texts
 from ifcurate.data.known_sets import KnownSet, find_known_set
+from ifcurate.data.parse_rows import parse_row, template_texts
 from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.rows import count_rows, describe_subfolders, open_sources, read_rows

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ifcurate.data.turns import excludes_path
 from ifcurate.mixing.texts import read_paths, read_record, read_rejected
-from ifcurate.prompts.markers import split_end_marker
+from ifcurate.prompts.text_flags import split_end_marker
 from ifcurate.records import native_call
 
 Row = Mapping[str, Any]  # a row of a mixture; with `rejected` for preferences

@@ -126,9 +126,9 @@ def read_rows(
     """Return the rows to train on, the template's name, and the rows left out by reason."""
     from ifcurate.data.turns import excludes_path
     from ifcurate.engines.hf.tokenizer import HFTokenizer
-    from ifcurate.prompts.markers import has_text
     from ifcurate.prompts.pairs import build_prompts
     from ifcurate.prompts.templates import load_template
+    from ifcurate.prompts.text_flags import has_text
 
     wrapped = HFTokenizer(tokenizer)
     template = load_template(options.template, wrapped)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from ifcurate.data.formats import parse_row, row_hash
+from ifcurate.data.parse_rows import parse_row, row_hash
 from ifcurate.data.readers.files import RawRow
 from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.rows import fingerprint_source

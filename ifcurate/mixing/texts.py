@@ -10,7 +10,7 @@ from typing import Any
 
 from ifcurate.data.chats import read_conversation
 from ifcurate.data.column_texts import Draft, lower_names
-from ifcurate.data.formats import parse_row
+from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.data.turns import split_speakers
 from ifcurate.errors import RowError

@@ -24,15 +24,15 @@ from ifcurate.prompts.lengths import (
     least_size,
     longest_token,
 )
-from ifcurate.prompts.markers import (
+from ifcurate.prompts.shuffling import shuffle_contexts
+from ifcurate.prompts.templates import Rendered, Template
+from ifcurate.prompts.text_flags import (
     SpecialTokens,
     context_overlap,
     has_text,
     split_end_marker,
     without_end_marker,
 )
-from ifcurate.prompts.shuffling import shuffle_contexts
-from ifcurate.prompts.templates import Rendered, Template
 from ifcurate.records import UNANSWERABLE, Example
 
 _GAP: Final = "\n[...]\n"  # replaces the middle of a shortened context

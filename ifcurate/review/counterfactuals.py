@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from ifcurate.counterfactual.edit.edits import row_texts
-from ifcurate.data.formats import row_hash
+from ifcurate.data.parse_rows import row_hash
 from ifcurate.errors import DataError
 from ifcurate.storage.by_hand import Verdict, read_verdicts, write_verdicts
 from ifcurate.storage.files import read_json_rows

@@ -9,7 +9,7 @@ import polars as pl
 
 from ifcurate.histograms import Histogram, count_bins
 from ifcurate.phrases import check_type
-from ifcurate.prompts.markers import MUCH_OVERLAP
+from ifcurate.prompts.text_flags import MUCH_OVERLAP
 from ifcurate.storage.tables import STATUSES, TABLE_WANTED
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)

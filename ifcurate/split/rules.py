@@ -30,10 +30,10 @@ from ifcurate.histograms import Histogram, count_bins
 from ifcurate.options.base import takes_options
 from ifcurate.options.split import DEFAULT_ATTENTION, DEFAULT_GAIN, Rule, SplitOptions, Statistic
 from ifcurate.phrases import check_type
+from ifcurate.split.around_cuts import find_nearest, measure_sensitivity
 from ifcurate.split.cuts import Cut, CutRule, GroupCut, IntArray, Kind, cut_group
 from ifcurate.split.labels import cut_table, label_rows
 from ifcurate.split.parts import Parts, is_usable, number
-from ifcurate.split.report import find_nearest, measure_sensitivity
 from ifcurate.storage.tables import LABELS, SPLIT, TABLE_WANTED
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from ifcurate.counterfactual.write import outcomes
 from ifcurate.counterfactual.write.model_check import ModelJudge, check_with_model, text_rises
 from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.counterfactual.write.sheet import render_sheet, sample_rank
-from ifcurate.data.formats import parse_row
+from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine

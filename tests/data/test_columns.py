@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ifcurate.data.detection import detect_format
-from ifcurate.data.formats import parse_row
 from ifcurate.data.in_memory import take_examples
+from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.ranked import run_jq
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples

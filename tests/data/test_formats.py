@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ifcurate.data.detection import detect_format
-from ifcurate.data.formats import parse_row, row_hash
+from ifcurate.data.parse_rows import parse_row, row_hash
 from ifcurate.data.row_formats import Layout
 from ifcurate.errors import DataError, RowError
 from ifcurate.records import Example

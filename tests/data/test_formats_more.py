@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ifcurate.data.detection import detect_format
-from ifcurate.data.formats import parse_row
+from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
 from ifcurate.data.unread import describe_unread, unread_columns

@@ -14,7 +14,7 @@ import pytest
 
 from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.output import write_counterfactuals
-from ifcurate.data.formats import row_hash
+from ifcurate.data.parse_rows import row_hash
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import DataError, OptionError, RunError

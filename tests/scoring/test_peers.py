@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ifcurate.data.formats import parse_row
+from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.hf.engine import HFEngine, load_hf_engine

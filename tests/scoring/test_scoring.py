@@ -76,7 +76,7 @@ def test_sums_means_and_the_token_statistics() -> None:
 
 
 def _parse(row: dict[str, str]) -> list[ifcurate.Example]:
-    from ifcurate.data.formats import parse_row
+    from ifcurate.data.parse_rows import parse_row
     from ifcurate.data.row_formats import Layout
 
     return parse_row(row, Layout("alpaca"))
@@ -118,7 +118,7 @@ def test_every_status_and_column_is_known(folder: Path) -> None:
 
 
 def test_what_was_taken_as_context_is_recorded_by_characters() -> None:
-    from ifcurate.data.formats import parse_row
+    from ifcurate.data.parse_rows import parse_row
     from ifcurate.data.row_formats import Layout
 
     passage = "The clock in the hall was repaired by Mina Orell in the spring of that year."

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from ifcurate.data.formats import parse_row
+from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.options.score import ScoreSettings
-from ifcurate.prompts.markers import (
+from ifcurate.prompts.pairs import PromptPair, build_pairs
+from ifcurate.prompts.templates import load_template
+from ifcurate.prompts.text_flags import (
     SpecialTokens,
     context_overlap,
     split_end_marker,
     without_end_marker,
 )
-from ifcurate.prompts.pairs import PromptPair, build_pairs
-from ifcurate.prompts.templates import load_template
 from ifcurate.records import Example
 from ifcurate.scoring.in_memory import score_examples
 from ifcurate.scoring.summary import summarise_scores

@@ -33,6 +33,7 @@ from .words import (
     POINTS_BACK,
     WORKS_ON_TEXT,
     classify_label,
+    count_words,
     is_request_label,
     mentions_question,
     n_words,
@@ -152,7 +153,7 @@ def lacks_question(rest: str) -> bool:
     "Answer the question below" asks for something, but the cut removed its question.
     """
     lines = [line for line in rest[-_WINDOW:].splitlines() if line.strip()]
-    spoken = any(mentions_question(patterns.MAKES_QUESTION.sub(" ", line)) for line in lines)
+    spoken = any(map(mentions_question, lines)) and not patterns.MAKES_QUESTION.search(rest)
     asked = any(map(_has_question, lines)) or any(map(_is_question_label, lines[:-1]))
     return spoken and not asked
 
@@ -183,7 +184,9 @@ _CHOOSING = re.compile(
     re.I,
 )
 # A last line that only prompts for the answer: "Tag =", "→", "The answer is".
-_CUE = re.compile(r"\W{1,8}|[QA][.:]?|(?:\S+ ){0,2}\S*[=:→>]|[^.!?:\n]{3,80} (?:is|are|was|be)")
+_CUE = re.compile(
+    r"\W{1,8}|[QA][.:]?|Note: .{1,150}|(?:\S+ ){0,2}\S*[=:→>]|[^.!?:\n]{3,80} (?:is|are|was|be)"
+)
 _BULLET = re.compile(r"[-*•+][ \t]")
 _ITEM = re.compile(r"\(?([A-H1-9])(?:[.):]|(?=[ \t]))[ \t]*\S")
 _INLINE_ITEMS = re.compile(r"[ \t]\(?(?:A|a|1)[.):] (?=[^\n]{0,400}?[ \t]\(?(?:B|b|2)[.):] )")
@@ -232,7 +235,7 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
     start += sum(map(len, lines[:n_first]))
     lines = lines[n_first : len(lines) - n_last]
     if not settled:
-        lines = _without_last(lines, is_question)
+        lines = _without_last(lines, _is_about_question)
     body = "".join(lines).rstrip()
     line = body.rpartition("\n")[2]
     parts = [line[a:b] for a, b in sentences(line, 0, len(line))]
@@ -241,9 +244,20 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
         if len(lines) < n_lines or not is_complete_question(parts[-1]):
             return start, start
         body = body[: len(body) - len(parts[-1])].rstrip()
-    if choosing and _INLINE_ITEMS.search(body):
+    if choosing and (_INLINE_ITEMS.search(body) or _is_comma_list(body)):
         return start, start
     return start + len(body) - len(body.lstrip()), start + len(body)
+
+
+def _is_comma_list(body: str) -> bool:
+    """Return whether a text is at least four short items, divided by commas."""
+    items = body.strip().removesuffix(".").split(",")
+    return len(items) >= 4 and "\n" not in body.strip() and max(map(count_words, items)) <= 4
+
+
+def _is_about_question(line: str) -> bool:
+    """Return whether a line is a question, or a short one that mentions the question."""
+    return is_question(line) or (len(line) <= 120 and mentions_question(line))
 
 
 def _is_cue(line: str) -> bool:

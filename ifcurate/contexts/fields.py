@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
 from itertools import groupby
@@ -69,6 +70,8 @@ def _is_repeated(columns: Sequence[Sequence[str]], responses: Sequence[str]) -> 
     """Return whether fields are short, and the responses repeat their words."""
     if any(median(map(count_words, values)) > _LONGEST for values in columns):
         return False
+    if any(sum(map(operator.eq, values, responses)) >= 0.1 * len(values) for values in columns):
+        return False  # the prompt offers it as an answer
     texts = map(" ".join, zip(*columns, strict=True))
     return median(map(shared_words, texts, responses)) >= 0.5
 

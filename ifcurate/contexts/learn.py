@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
+from . import patterns
 from .choose import choose_contexts
 from .forms import shared_start
 from .learned_template import LearnedTemplate, match_template
@@ -276,6 +277,8 @@ def _is_fixed(run: str, segments: list[str]) -> bool:
 
 def _may_be_chance(run: str, segments: list[str]) -> bool:
     """Return whether long texts may share a run by chance, such as "at the" or ".."."""
+    if patterns.BLANK.search(run) and "\n" not in run:
+        return True
     if any(ch in run for ch in '\n:：?？"“”„«»|=<>#[]{}→') or len("".join(run.split())) >= 8:
         return False
     return min(len(segment.split(None, 40)) for segment in segments) > 40

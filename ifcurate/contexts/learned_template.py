@@ -174,7 +174,9 @@ def _find_in_slot(text: str, slot: tuple[int, int], left: int) -> list[ContextSp
     opening = left + len(text[left:start].rstrip(marks + " \t\u00a0\u202f"))
     quoted = any(ch in marks for ch in text[opening:start])
     closing = _after_quotes(text, end) if quoted else end
-    label = label_before(text, left, opening)
+    # The label is part of a sentence in "Use the article: ... to answer this".
+    continues = text[closing : closing + 1] == " " and text[closing + 1 : closing + 2].islower()
+    label = None if continues else label_before(text, left, opening)
     made = make_spans(text, start, end, "template", cut_start=opening, at_least=1)
     return [
         replace(

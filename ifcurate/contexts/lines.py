@@ -24,6 +24,7 @@ from .words import (
     classify_label,
     count_words,
     is_request_label,
+    mentions_question,
     reference_direction_in,
 )
 
@@ -106,10 +107,9 @@ def closing_request_start(text: str, start: int, end: int, *, strict: bool) -> i
             break  # too long a line to be asked, or nothing would be left in front
         blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
         kind = _closing_kind(line, raw, blank_before=blank_before, strict=strict)
-        separate = (
-            kind == "question" and gap and cut < end and (instructed or has_statement_first(line))
-        )
-        if kind == "option" and cut == end and pending < 12:
+        apart = kind == "question" and gap and cut < end and not pending
+        separate = apart and (instructed or has_statement_first(line))
+        if kind == "option" and pending < 12:
             pending += 1
         elif kind not in ("task", "ruler", "question") or separate:
             break
@@ -133,13 +133,20 @@ def _closing_kind(line: str, raw: str, *, blank_before: bool, strict: bool) -> s
     if is_instruction(line) or (blank_before and len(line) < 250 and patterns.MANNER.match(line)):
         closes = not strict or (blank_before and patterns.ORDER.match(line))
         return "task" if closes or POINTS_BACK.search(line) else ""
-    if _ABOVE_FIRST.match(line):
+    if _is_about_task(line):
         return "task"
     if patterns.RULER_LINE.match(raw):
         return "ruler"
     if is_question(line) and not strict:
         return "question"
     return "option" if len(line) <= 200 and patterns.OPTION.match(line) else ""
+
+
+def _is_about_task(line: str) -> bool:
+    """Return whether a line refers to the text above, or to a text and its question."""
+    if _ABOVE_FIRST.match(line):
+        return True
+    return mentions_question(line) and reference_direction(line) in ("below", "above")
 
 
 def _ends_blank(text: str) -> bool:

@@ -9,7 +9,7 @@ from itertools import islice
 from . import patterns
 from .lines import closing_request_start, is_complete_request, label_before
 from .spans import ContextSpan, Mark, make_spans
-from .words import INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
+from .words import ASIDES, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
 
 MAX_LINES = 20000  # lines that look like labels, known or not
 MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
@@ -147,7 +147,7 @@ def _other_field(text: str, start: int, end: int) -> int:
 
 def _least_words(mark: Mark, *, few_shot: bool) -> int:
     """Return how many words a text under a label must have."""
-    if mark.kind == "hint":
+    if mark.kind == "hint" or mark.noun in ASIDES & {"note", "notes"}:
         return 25
     if few_shot:
         return 4

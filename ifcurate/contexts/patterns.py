@@ -105,7 +105,7 @@ ORDER = re.compile(
     re.I,
 )
 # A place to fill in.
-BLANK = re.compile(r"_{3,80}|@placeholder|[\[<](?:MASK|blank)[\]>]", re.I)
+BLANK = re.compile(r"_{3,80}|\bX{4,20}\b|@placeholder|[\[<](?:MASK|blank)[\]>]", re.I)
 # Sentences that tell the model how to behave are not a source of facts.
 QUESTION_START = re.compile(
     r"(?:who|what|when|where|why|how|which|is|are|was|were|does|do|did|can|could)\b[^.!:;]{5,140}$",
@@ -131,7 +131,7 @@ SPEAKER = re.compile(
     rf"[\w.'’#\-{_SIGNS}]{{1,24}}(?: [\w.'’\-{_SIGNS}]{{1,24}}){{0,2}}[ \t]?"
     r"(?:\([^()\n]{1,30}\))?[ \t]?[:：]"
 )
-OPTION = re.compile(r"(?:[-*•+]|\(?[A-Ha-h1-9][.)]|\([A-Ha-h1-9]\))(?:[ \t]|$)|[.\s]{0,3}$")
+OPTION = re.compile(r"(?:[-*•+]|\(?[A-Ha-h1-9][.)]|[1-9]:|\([A-Ha-h1-9]\))(?:[ \t]|$)|[.\s]{0,3}$")
 # Of the words of a whole field, in lower case and without punctuation.
 NO_CONTEXT = re.compile(
     r"(?:there (?:is|s) )?no(?: (?:additional|further|specific|extra|other))* ?(?:inpute?|inputs|"

@@ -232,6 +232,12 @@ def test_as_many_responses_as_texts() -> None:
         ("Read the following text:\n\n{c}\n\nThe part that matters is:\n\n{a}\n\nWhy?", "copa"),
         ("Review: {c}\n===\nThis review is {r}. Say which words show it.", "review"),
         ("How do we say this data in words: {c} ?", "facts"),
+        ("Ask a question about this text: {c}\nThe answer to the question has to be: {r}", "qa"),
+        ("Question: {h}\nText: {c}\nPerhaps this settles it. Please copy the words that do.", "qa"),
+        (
+            "What does this question ask for? {h}\n\nChoose from the list:\nWho, Place, Age, Way",
+            "qa",
+        ),
         ("Two people haggle over a lamp.\n\n{c}\n\nIn the end, the mood could be called", "chat"),
     ],
 )
@@ -421,6 +427,32 @@ def test_the_fields_of_a_record_are_one_context(form: str) -> None:
         expected = text.partition("\nWr")[0].partition("\n\nD")[0].partition(" =")[0]
         expected = expected.partition("\nWhat")[0].strip("()")
         assert text[found.start : found.end].strip("()]'") == expected.strip("]'")
+
+
+def test_fields_that_are_the_responses_are_no_record() -> None:
+    form = "Pick the better one.\nbuyer: {}\nfirst: {}\nsecond: {}\nAnswer:"
+    texts = [form.format(name, thing, town) for name, thing, town in ROWS]
+    responses = [row[1 + n % 2] for n, row in enumerate(ROWS)]
+    templates = learn_templates(texts, find_context, responses=responses)
+    assert not any(find_context(text, templates=templates) for text in texts)
+
+
+def test_a_sentence_with_a_gap_is_the_question_behind_a_text() -> None:
+    rows = [(row["text"], *names) for row, names in zip(fill_form("{c}", "qa"), ROWS, strict=False)]
+    texts = [f"{c} {n} took the XXXXX to {to}.\n\nSay what the XXXXX is." for c, n, _, to in rows]
+    templates = learn_templates(texts, find_context)
+    for text, (expected, *_) in zip(texts, rows, strict=True):
+        (found,) = find_context(text, templates=templates)
+        assert text[found.start : found.end] == expected
+
+
+def test_a_label_within_a_sentence_stays_in_the_prompt() -> None:
+    form = "Use the text: {name} of {town} sells {thing}. to answer this: who sells {thing}?"
+    texts = [form.format(name=name, thing=thing, town=town) for name, thing, town in ROWS]
+    templates = learn_templates(texts, find_context)
+    for text in texts:
+        (found,) = find_context(text, templates=templates)
+        assert text[: found.outer_start].rstrip() == "Use the text:"
 
 
 def test_a_list_of_steps_is_no_list_of_answers() -> None:

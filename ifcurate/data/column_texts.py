@@ -210,7 +210,8 @@ def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
                 if len(set(map(str, value))) > 1:
                     note = f"{path} has several answers; the first one is the response"
                 value, path = value[0], f"{path}[0]"
-        if isinstance(value, str) and _OBJECT.match(value):
+        # Other responses, such as `output`, may be JSON.
+        if isinstance(value, str) and "answer" in name.lower() and _OBJECT.match(value):
             raise RowError(
                 f"column {name!r}: found an object that was written as text; save the data as "
                 "JSON lines or Parquet, not as CSV"

@@ -519,6 +519,17 @@ def test_an_object_written_as_text_is_no_answer() -> None:
         one(row)
 
 
+@pytest.mark.parametrize("form", ["alpaca", "preference"])
+def test_a_response_may_be_json(tmp_path: Path, form: str) -> None:
+    said = '{"value": "Ada"}'
+    rows: dict[str, dict[str, str]] = {
+        "alpaca": {"instruction": "The name as JSON?", "input": "I am Ada.", "output": said},
+        "preference": {"prompt": "The name as JSON?", "chosen": said, "rejected": "Ada"},
+    }
+    (example,) = read_examples(write_jsonl(tmp_path / "a.jsonl", [rows[form]]))
+    assert example.response == said
+
+
 def test_lists_of_a_pandas_frame_are_read_though_they_are_arrays(tmp_path: Path) -> None:
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     row = {"question": "Where?", "answers": {"text": ["Leda"]}, "contexts": [PASSAGE]}

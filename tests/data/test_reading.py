@@ -120,13 +120,13 @@ def test_a_csv_row_of_another_width_is_set_aside(tmp_path: Path) -> None:
 
 def test_a_csv_with_semicolons_is_read_and_its_rows_are_copied(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text('instruction;output\n"a, or; b?";c, then d\ne;f\n')
+    path.write_text('\n"instruction, in short";output\n"a, or; b?";c, then d\ne;f\n')
     (source,) = open_sources(path)
     first, second = read_rows(source)
-    assert first.value == {"instruction": "a, or; b?", "output": "c, then d"}
+    assert first.value == {"instruction, in short": "a, or; b?", "output": "c, then d"}
     with open_row_writer(source, tmp_path / "kept.csv") as write:
         write(second)
-    assert (tmp_path / "kept.csv").read_text() == "instruction;output\ne;f\n"
+    assert (tmp_path / "kept.csv").read_text() == '"instruction, in short";output\ne;f\n'
 
 
 def test_a_csv_whose_header_is_not_utf8_says_so_once(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import re
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -78,8 +79,11 @@ def csv_delimiter(source: Source) -> str:
     try:
         with open_binary(source) as stream:
             header, _ = read_line(stream, first=True)
+            while header and not header.strip():
+                header, _ = read_line(stream, first=False)
     except BROKEN:
         return ","
+    header = re.sub(rb'"[^"]*"', b"", header)
     return next((sign for sign in _DELIMITERS if sign.encode() in header), ",")
 
 

@@ -146,9 +146,14 @@ def read_rows(
             skipped[too_long] += 1
         else:
             kept.append(prompt)
+    left_out = {reason: n for reason, n in skipped.items() if n}
     if not kept:
-        raise DataError(f"{data}: no row to train on; found {len(examples)} rows; check the file")
-    return kept, template.name, {reason: n for reason, n in skipped.items() if n}
+        reasons = ", ".join(f"{n} {reason}" for reason, n in left_out.items()) or "no row"
+        raise DataError(
+            f"{data}: no row to train on; found {len(examples)} rows, left out: {reasons}; "
+            "give rows with a response to train on"
+        )
+    return kept, template.name, left_out
 
 
 def _read_examples(data: str | Path) -> tuple[list[Example], int]:

@@ -63,7 +63,8 @@ def read_record(row: Mapping[str, Any]) -> RowText:
     if layout.format != "example":
         return read_draft(value, layout)
     history, trailing = ([Turn(**t) for t in value.pop(k)] for k in ("history", "trailing"))
-    value.pop("row")
+    for name in ("row", "response_path"):
+        value.pop(name, None)
     return RowText(**value, history=tuple(history), trailing=tuple(trailing))
 
 
@@ -80,11 +81,12 @@ def read_example(row: Mapping[str, Any]) -> Example:
 
 def read_paths(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return a mixture's row as it was read, and the path of each message there, without the
-    system message; no path for a row that was an example in memory.
+    system message; a path is "" where it is not known.
     """
     value, layout = _stored(row)
     if layout.format == "example":
-        return value, []
+        before, after = ([turn["path"] for turn in value[k]] for k in ("history", "trailing"))
+        return value["row"], [*before, "", *after, value.get("response_path", "")]
     draft = READERS[layout.format](value, layout)[-1]
     before, after = ([turn.path for turn in turns] for turns in (draft.history, draft.trailing))
     return value, [*before, draft.instruction.path, *after, draft.response.path]
@@ -100,7 +102,8 @@ def _stored(row: Mapping[str, Any]) -> tuple[dict[str, Any], Layout]:
 def example_record(example: Example) -> str:
     """Return an example as JSON, with the row that it was read from."""
     text = asdict(example_text(example))
-    return json.dumps({**text, "row": dict(example.row)}, ensure_ascii=False, default=str)
+    read = {"row": dict(example.row), "response_path": example.response_path}
+    return json.dumps({**text, **read}, ensure_ascii=False, default=str)
 
 
 def _draft_text(draft: Draft, row: Mapping[str, Any]) -> RowText:

@@ -19,7 +19,7 @@ from ifcurate.exports.export import Export, export_mixture
 from ifcurate.exports.projections import check_separate_projections, list_weights
 from ifcurate.exports.trainers import AXOLOTL_QK
 from ifcurate.mixing.components import parse_components
-from ifcurate.mixing.mix import mix_components
+from ifcurate.mixing.mix import mix_components, mix_examples
 from ifcurate.mixing.mixture import Mixture, read_mixture
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
@@ -336,6 +336,9 @@ def test_no_trainer_gets_an_answer_with_weight_zero_to_train_on(folder: Path) ->
     for trainer in ("llama-factory", "open-instruct", "alpaca"):
         export = export_mixture(made, folder / trainer, trainer=trainer, model="pocket")
         assert export.manifest.counts == {"rows": 3, "written": 1, "left_out": 2}
+    made = mix_examples({"rows": [last, none]})
+    export = export_mixture(made, folder / "rows", trainer="messages", model="pocket")
+    assert export.data.read_bytes().count(b'"weight":') == 2
 
 
 def test_preferences_are_exported_as_pairs(folder: Path) -> None:

@@ -52,7 +52,7 @@ def _compiled(*, tiles: bool) -> Kernels:
     kernels = load_kernels()
     if kernels is None:
         pytest.skip("no C compiler here")
-    return kernels if tiles else Kernels(kernels.library)
+    return kernels if tiles else Kernels(kernels.compiled)
 
 
 @pytest.mark.slow

@@ -170,7 +170,7 @@ def test_scores_with_and_without_tiles(
     if kernels is None:
         pytest.skip("no C compiler here")
     if not with_tiles:
-        plain = Kernels(kernels.library)
+        plain = Kernels(kernels.compiled)
         monkeypatch.setattr(module, "load_kernels", lambda: plain)
     folder = make_model("llama", tmp_path / "model", **WIDE)
     prompts = make_prompts(30, 500, longest=160)
@@ -182,7 +182,7 @@ def test_scores_with_and_without_tiles(
 
 
 def test_each_thread_has_its_own_working_memory() -> None:
-    tiles = Tiles(library=None)
+    tiles = Tiles(compiled=None)
     mine, others = tiles._room("left", 64), []
     thread = threading.Thread(target=lambda: others.append(tiles._room("left", 64)))
     thread.start()

@@ -44,7 +44,7 @@ def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
         return kernels
     if kernels is None:
         return OneDNN() if _onednn_wins() else Arithmetic()
-    return KernelsWithOneDNN(kernels.library) if _onednn_wins() else Kernels(kernels.library)
+    return KernelsWithOneDNN(kernels.compiled) if _onednn_wins() else Kernels(kernels.compiled)
 
 
 @functools.cache

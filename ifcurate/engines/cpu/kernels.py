@@ -15,14 +15,14 @@ class Kernels(Arithmetic):
 
     notes: tuple[str, ...] = ("compiled kernels",)
 
-    def __init__(self, library: Any) -> None:
-        self.library = library
+    def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
 
     def fuse(self, model: Any) -> Body | None:
         """See `Arithmetic.fuse`."""
         from ifcurate.engines.cpu.fused import fuse_decoder
 
-        return fuse_decoder(model, self, self.library)
+        return fuse_decoder(model, self, self.compiled)
 
     def softmax(
         self, scores: torch.Tensor, *, group: int, before: int, scale: float, cap: float
@@ -30,12 +30,12 @@ class Kernels(Arithmetic):
         """See `Arithmetic.softmax`; in place."""
         scratch = torch.empty(scores.shape[2])
         sizes = (*scores.shape, group, before)
-        call(self.library, "causal_softmax", scores, scratch, *sizes, scale, cap)
+        call(self.compiled, "causal_softmax", scores, scratch, *sizes, scale, cap)
         return scores
 
     def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
         """See `Arithmetic.add_logsumexp`."""
-        call(self.library, "lse", logits, *logits.shape, logits.stride(0), top, total)
+        call(self.compiled, "lse", logits, *logits.shape, logits.stride(0), top, total)
 
 
 def kernels_agree(kernels: Kernels) -> bool:
@@ -53,12 +53,12 @@ def kernels_agree(kernels: Kernels) -> bool:
     for dtype in (torch.float32, torch.bfloat16):
         x, weight = draw(3, 32).to(dtype), draw(32)
         out = torch.empty_like(x)
-        call(kernels.library, "rms_norm", x, weight, out, *x.shape, 1e-5)
+        call(kernels.compiled, "rms_norm", x, weight, out, *x.shape, 1e-5)
         wide = x.float()
         norm = weight * wide * (wide.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
         good &= near(out, norm, dtype)
         gate_up = (8 * draw(3, 64)).to(dtype)
-        call(kernels.library, "silu_mul", gate_up, out, *out.shape)
+        call(kernels.compiled, "silu_mul", gate_up, out, *out.shape)
         gate, up = gate_up.float().chunk(2, dim=-1)
         good &= near(out, torch.nn.functional.silu(gate) * up, dtype)
         scores = (4 * draw(2, 6, 32)).to(dtype)

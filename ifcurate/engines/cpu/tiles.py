@@ -32,8 +32,8 @@ class Tiles(Kernels):
     notes = (*Kernels.notes, "matrix tiles")
     replaces_linears = True
 
-    def __init__(self, library: Any) -> None:
-        super().__init__(library)
+    def __init__(self, compiled: Any) -> None:
+        super().__init__(compiled)
         # The library releases Python's lock, so two engines in two threads run at the same time.
         self._rooms = threading.local()
 
@@ -70,12 +70,12 @@ class Tiles(Kernels):
         add: bool,
     ) -> None:
         sizes = ctypes.c_int64(), ctypes.c_int64()
-        self.library.linear_room(*map(ctypes.c_long, x.shape), *map(ctypes.byref, sizes))
+        self.compiled.linear_room(*map(ctypes.c_long, x.shape), *map(ctypes.byref, sizes))
         rooms = (
             self._room(n, size.value) for n, size in zip(("left", "right"), sizes, strict=True)
         )
         shape = (len(x), *weight.shape)
-        call(self.library, "linear", x, weight, bias, out, *rooms, *shape, int(add))
+        call(self.compiled, "linear", x, weight, bias, out, *rooms, *shape, int(add))
 
     def logsumexp(
         self, hidden: torch.Tensor, weight: torch.Tensor
@@ -91,7 +91,7 @@ class Tiles(Kernels):
         packed = self._room("right", padded * width)
         top, total = torch.empty(padded), torch.empty(padded)
         tensors = (hidden.contiguous(), weight, packed, top, total)
-        call(self.library, "head_logsumexp", *tensors, rows, *weight.shape)
+        call(self.compiled, "head_logsumexp", *tensors, rows, *weight.shape)
         return top[:rows], total[:rows]
 
     def attend(
@@ -120,7 +120,7 @@ class Tiles(Kernels):
         path = self._room("path", 2 * parts * most * dim)
         tensors = (q, k, v, out, plan.nodes, plan.spans, scores, soft, path)
         sizes = (len(plan.nodes), rows, k.shape[1], kv_heads, group, dim, most)
-        call(self.library, "tree_attention", *tensors, *sizes, scale)
+        call(self.compiled, "tree_attention", *tensors, *sizes, scale)
 
     def _room(self, name: str, size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Working memory, reused by all calls: new memory costs more than the arithmetic."""

@@ -74,6 +74,11 @@ class Draft:
     response_calls: tuple[Mapping[str, Any], ...] = ()
     note: str = ""  # the part of the row that is left out
 
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """All turns but the instruction and the response."""
+        return (*self.history, *self.trailing)
+
 
 def read_text(row: Mapping[str, Any], names: Sequence[str], *, required: bool = True) -> Text:
     """Return the first of these columns, or paths, that the row has, as text."""

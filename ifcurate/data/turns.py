@@ -112,6 +112,14 @@ def excludes_path(row: Mapping[str, Any], path: str) -> bool:
     return isinstance(turn, Mapping) and any(_says_no(turn.get(name)) for name in WEIGHTS)
 
 
+def excluded_answers(
+    row: Mapping[str, Any], turns: Sequence[Turn], response_path: str
+) -> list[bool]:
+    """Return for each answer, the response last, whether the row says not to train on it."""
+    paths = (turn.path for turn in turns if turn.role == "assistant")
+    return [excludes_path(row, path) for path in (*paths, response_path)]
+
+
 def _says_no(value: Any) -> bool:
     return str(value).strip().lower() in ("0", "0.0", "false")
 

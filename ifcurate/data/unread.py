@@ -13,7 +13,7 @@ from ifcurate.contexts.words import count_words
 from ifcurate.data.column_texts import CONTEXTS, Draft, lower_names, read_context
 from ifcurate.data.paths import column_of, read_path
 from ifcurate.data.row_formats import READERS, RowLayout
-from ifcurate.data.turns import TEXT_KEYS, excludes_path
+from ifcurate.data.turns import TEXT_KEYS, excluded_answers
 from ifcurate.errors import RowError
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "weight", "is_impossible", "answerable")
@@ -120,7 +120,7 @@ def _advise(path: str, context: str, mapped: Mapping[str, str]) -> str:
 
 def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
     yield from _turn_notes(row)
-    if any(excludes_path(row, path) for draft in drafts for path in _answers(draft)):
+    if any(any(excluded_answers(row, d.turns, d.response.path)) for d in drafts):
         yield _WEIGHT
     for name in _FLAGS:
         if isinstance(row.get(name), bool):
@@ -142,11 +142,6 @@ def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
             )
         if _SPEAKER.match(draft.instruction.text):
             yield f"{draft.instruction.path} starts with Human:, which is part of the instruction"
-
-
-def _answers(draft: Draft) -> list[str]:
-    turns = (*draft.history, *draft.trailing)
-    return [draft.response.path, *(turn.path for turn in turns if turn.role == "assistant")]
 
 
 def _turn_notes(row: Mapping[str, Any]) -> Iterator[str]:
@@ -242,7 +237,7 @@ def _new_text(path: str, row: Mapping[str, Any], drafts: Sequence[Draft]) -> str
     """Return the text of a path; "" if it repeats the prompt, or if the prompt has it already."""
     text = read_context(row, (path,), "").text.strip()
     for draft in drafts:
-        turns = (*draft.history, *draft.trailing)
+        turns = draft.turns
         said = [draft.instruction.text, draft.context.text, draft.system.text]
         asked, answer = draft.instruction.text.strip(), draft.response.text.strip()
         if any(text in part for part in (*said, *(turn.content for turn in turns))):
@@ -255,5 +250,5 @@ def _new_text(path: str, row: Mapping[str, Any], drafts: Sequence[Draft]) -> str
 def _columns_of(draft: Draft) -> set[str]:
     """Return the top-level columns that a draft uses."""
     parts = (draft.instruction, draft.response, draft.context, draft.system)
-    paths = [part.path for part in parts] + [t.path for t in (*draft.history, *draft.trailing)]
+    paths = [part.path for part in parts] + [t.path for t in draft.turns]
     return {*paths, *map(column_of, paths)} | ({"tools"} if draft.tools else set())

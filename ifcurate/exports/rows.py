@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ifcurate.data.turns import WEIGHTS, excludes_path
-from ifcurate.mixing.texts import read_example, read_record, read_rejected
+from ifcurate.data.turns import WEIGHTS
+from ifcurate.mixing.texts import example_exclusions, read_example, read_record, read_rejected
 from ifcurate.prompts.text_flags import split_end_marker
 from ifcurate.records import native_call
 
@@ -34,15 +34,9 @@ def add_weights(row: Row) -> Row:
     """Return the row with weight 0 at the answers that its data says not to train on."""
     if not re.search(WEIGHT, row["ifcurate_record"]):
         return row
-    example = read_example(row)
-    turns = [
-        turn.path for turn in (*example.history, *example.trailing) if turn.role == "assistant"
-    ]
-    paths = iter([*turns, example.response_path])
+    excluded = iter(example_exclusions(read_example(row)))
     weighed = [
-        {**message, "weight": 0}
-        if message["role"] == "assistant" and excludes_path(example.row, next(paths))
-        else message
+        {**message, "weight": 0} if message["role"] == "assistant" and next(excluded) else message
         for message in row["messages"]
     ]
     return {**row, "messages": weighed}

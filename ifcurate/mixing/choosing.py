@@ -35,6 +35,7 @@ def index_schema(components: Sequence[str]) -> pl.Schema:
             "stratum": pl.Categorical(),
             "high": pl.UInt64(),  # both halves of the hash of the texts
             "low": pl.UInt64(),
+            "n_excluded": pl.UInt16(),  # answers that are not trained on
             "record": pl.UInt32(),  # hash of the row as it was read; it orders equal texts
             "tokens": pl.Int32(),
             "reason": pl.String(),  # why the row is not taken; null if it can be taken
@@ -46,12 +47,13 @@ def index_schema(components: Sequence[str]) -> pl.Schema:
 def mark_duplicates(index: pl.DataFrame) -> pl.DataFrame:
     """Return the index with a reason for every row that has the texts of an earlier row.
 
-    Rows are ordered by component, as the components are named, then by their own content.
+    Rows with more answers to train on come first. Then rows are ordered by component, as the
+    components are named, then by their own content.
     """
     usable = index.filter(pl.col("reason").is_null())
     first = (
         usable.filter(pl.struct("high", "low").is_duplicated())
-        .sort("component", "record", pl.col("source").cast(pl.String), "row")
+        .sort("n_excluded", "component", "record", pl.col("source").cast(pl.String), "row")
         .group_by("high", "low", maintain_order=True)
         .agg(
             pl.col("place").first().alias("first"),

@@ -230,6 +230,7 @@ class _Maker:
             "stratum": [row.stratum for row in rows],
             "high": halves[:, 0].astype(np.uint64),
             "low": halves[:, 1].astype(np.uint64),
+            "n_excluded": [row.n_excluded for row in rows],
             "record": [zlib.crc32(row.record.encode("utf-8", "replace")) for row in rows],
             "tokens": tokens,
             "reason": reasons,
@@ -323,8 +324,8 @@ class _Maker:
         repeated = self._chosen.filter(pl.col("copy") > 0).height
         notes = [f"{repeated:,} of the rows are repetitions (up-sampling)"] if repeated else []
         lost = [
-            f"{name}: {count(n, 'row')} left out as duplicates of rows of an "
-            "earlier component that were not chosen; divide the rows between the files to have them"
+            f"{name}: {count(n, 'row')} left out as duplicates of rows of another "
+            "component that were not chosen; divide the rows between the files to have them"
             for name, n in count_lost(self._index, self._chosen).items()
         ]
         return [*notes, *lost, *self._short]

@@ -22,7 +22,8 @@ def mark_near_duplicates(
     `texts` has the text of every row of the index. Raises `DataError` when semhash or the
     model is missing.
     """
-    usable = index.filter(pl.col("reason").is_null()).sort("component", "high", "low", "place")
+    order = ("n_excluded", "component", "high", "low", "place")
+    usable = index.filter(pl.col("reason").is_null()).sort(order)
     places = usable["place"].to_list()
     neighbours = _find_neighbours(texts.gather(places).to_list(), threshold, encoder)
     sources, numbers = usable["source"].cast(pl.String).to_list(), usable["row"].to_list()

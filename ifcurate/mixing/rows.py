@@ -18,7 +18,14 @@ from ifcurate.data.sources import Examples
 from ifcurate.errors import RowError
 from ifcurate.mixing.amounts import Amount
 from ifcurate.mixing.mixture import MESSAGE, MIXTURE
-from ifcurate.mixing.texts import RowText, digest_texts, example_record, example_text, read_draft
+from ifcurate.mixing.texts import (
+    RowText,
+    digest_texts,
+    example_exclusions,
+    example_record,
+    example_text,
+    read_draft,
+)
 from ifcurate.records import Example
 from ifcurate.storage.manifest import fingerprint
 
@@ -74,6 +81,7 @@ class MixRow:
     stratum: str = ""
     text: RowText | None = None
     digest: bytes = bytes(16)  # hash of the texts
+    n_excluded: int = 0  # answers that the row says not to train on
     problem: str = ""  # why the row cannot be used
 
     def take_texts(self, text: RowText) -> None:
@@ -112,7 +120,8 @@ def _read_row(raw: RawRow, layout: RowLayout, component: Component, stratify: st
     if value is None:
         return row
     try:
-        text = read_draft(value, layout)
+        text, excluded = read_draft(value, layout)
+        row.n_excluded = sum(excluded)
         if label_of is None:
             row.label = _label_row(value, layout)
         if not record.startswith("{"):
@@ -164,6 +173,7 @@ def take_rows(examples: Iterable[Example], stratify: str) -> list[MixRow]:
             None if example.has_context else "no-context",
             _name_stratum(example.source, example.row, stratify),
         )
+        row.n_excluded = sum(example_exclusions(example))
         try:
             row.take_texts(example_text(example))
         except RowError as problem:

@@ -12,7 +12,7 @@ from ifcurate.data.chats import read_conversation
 from ifcurate.data.column_texts import Draft, lower_names
 from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import READERS, RowLayout
-from ifcurate.data.turns import split_speakers
+from ifcurate.data.turns import excluded_answers, split_speakers
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn
 
@@ -52,16 +52,20 @@ def _message(turn: Turn) -> tuple[str, str, str | None, str | None]:
     return turn.role, text, turn.name or None, json.dumps(turn.tool_calls, ensure_ascii=False)
 
 
-def read_draft(row: Mapping[str, Any], layout: RowLayout) -> RowText:
-    """Return the texts of a row's last response. Raises `RowError` when the row does not fit."""
-    return _draft_text(READERS[layout.format](row, layout)[-1], row)
+def read_draft(row: Mapping[str, Any], layout: RowLayout) -> tuple[RowText, list[bool]]:
+    """Return the texts of a row's last response, and for each answer whether it is excluded.
+
+    Raises `RowError` when the row does not fit.
+    """
+    draft = READERS[layout.format](row, layout)[-1]
+    return _draft_text(draft, row), excluded_answers(row, draft.turns, draft.response.path)
 
 
 def read_record(row: Mapping[str, Any]) -> RowText:
     """Return the texts of a mixture's row, from the row as it was read. Raises `RowError`."""
     value, layout = _stored(row)
     if layout.format != "example":
-        return read_draft(value, layout)
+        return read_draft(value, layout)[0]
     history, trailing = ([Turn(**t) for t in value.pop(k)] for k in ("history", "trailing"))
     for name in ("row", "response_path"):
         value.pop(name, None)
@@ -119,6 +123,12 @@ def example_text(example: Example) -> RowText:
         example.tools,
         read_rejected(example.row, example.response),
     )
+
+
+def example_exclusions(example: Example) -> list[bool]:
+    """Return for each answer of an example, the response last, whether its row excludes it."""
+    turns = (*example.history, *example.trailing)
+    return excluded_answers(example.row, turns, example.response_path)
 
 
 def read_rejected(row: Mapping[str, Any], response: str) -> str:

@@ -69,7 +69,7 @@ class MixOptions(Options):
     duplicates: Literal["drop", "keep"] = option(
         "drop",
         "What to do with rows that have the same texts, in one component or in several. The "
-        "component named first keeps its row.",
+        "row with more answers to train on stays, otherwise that of the component named first.",
         panel=CLEAN_PANEL,
     )
     near_duplicates: Fraction | None = option(

@@ -85,7 +85,7 @@ def test_rows_that_only_an_unchosen_row_repeats_are_named(folder: Path) -> None:
     made = mix(folder, "a=a.jsonl:10%", "b=a.jsonl")
     assert made.n_rows == 4
     (note,) = made.manifest.notes
-    assert note.startswith("b: 36 rows left out as duplicates of rows of an earlier component")
+    assert note.startswith("b: 36 rows left out as duplicates of rows of another component")
 
 
 def test_the_rows_are_kept_as_they_were_read_and_as_messages(folder: Path) -> None:
@@ -293,6 +293,34 @@ def test_pairs_that_differ_in_the_rejected_answer_are_no_duplicates(folder: Path
     made = mix(folder, "a=a.jsonl")
     assert made.manifest.counts["rows"] == 2
     assert verify_mixture(folder / "out").whole
+
+
+def test_of_equal_rows_the_one_that_trains_most_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = [
+        {"role": role, "content": text}
+        for role, text in (("user", "A?"), ("assistant", "B."), ("user", "C?"), ("assistant", "D."))
+    ]
+    silent = [*chat[:1], {**chat[1], "train": False}, chat[2], {**chat[3], "weight": 0}]
+    write_jsonl(folder / "a.jsonl", [{**alpaca(1)[0], "weight": 0}, alpaca(1)[0]])
+    write_jsonl(folder / "b.jsonl", [{"messages": silent}])
+    write_jsonl(folder / "c.jsonl", [{"messages": [*silent[:2], *chat[2:]]}, {"messages": chat}])
+    made = mix(folder, "a=a.jsonl", "b=b.jsonl", "c=c.jsonl")
+    places = made.rows.select("ifcurate_source", "ifcurate_row").collect().rows()
+    assert sorted(places) == [("a.jsonl", 1), ("c.jsonl", 1)]
+    assert made.dropped["detail"].to_list()[1] == "the same texts as c.jsonl row 1"
+    given = {name: list(read_examples(f"{name}.jsonl")) for name in "abc"}
+    in_memory = mix_examples({"b": given["b"], "c": given["c"]})
+    assert in_memory.rows.select("ifcurate_component").collect().rows() == [("c",)]
+
+    near = [{**row, "weight": i} for i, row in enumerate(alpaca(2))]
+    write_jsonl(folder / "near.jsonl", near)
+    monkeypatch.setattr("ifcurate.mixing.mix.require_semhash", lambda: None)
+    second = {1: (0, 0.99)}  # repeats the first
+    monkeypatch.setattr("ifcurate.mixing.near_duplicates._find_neighbours", lambda *_: second)
+    made = mix(folder, "a=near.jsonl", near_duplicates="0.9")
+    assert made.dropped.select("row", "reason").rows() == [(0, "near duplicate")]
 
 
 def test_only_rows_with_a_context(folder: Path) -> None:

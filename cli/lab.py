@@ -261,11 +261,12 @@ def theory(
         ifcurate lab theory --out theory
     """
     from ifcurate.lab.theory_report import make_page, make_report
+    from ifcurate.storage.files import refuse_unwritable, write_json
 
+    if out:
+        refuse_unwritable(out)
     report = make_report()
     if out:
-        from ifcurate.storage.files import write_json
-
         write_json(out / "theory.json", report)
         make_page(report, out / "theory.html")
     if json:

@@ -65,16 +65,16 @@ def score(
         raise OptionError(f"score: {engine.missing}")
     note_reading(data, reading, quiet=silent)  # at once: the imports take a second
     from ifcurate.runs.filling import choose_folder, score_identity, score_run
+    from ifcurate.runs.folder import refuse_run
     from ifcurate.runs.work import Shard
     from ifcurate.scoring.opening import open_scorer
-    from ifcurate.storage.files import refuse_file
 
     say = partial(note, quiet=silent)
     allowed = Allowed.parse(fail_on_error)
     part = Shard.parse(target.shard) if target.shard else None
     _refuse_parts(target, cluster)
     if target.out is not None:
-        refuse_file(target.out)
+        refuse_run(target.out)
     examples = read_data(data, reading)
     if estimate:
         print_estimate(examples, engine, settings, cluster, json=json, quiet=silent)

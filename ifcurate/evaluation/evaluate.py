@@ -20,7 +20,7 @@ from ifcurate.evaluation.models import AnsweringModel, LocalModel, open_model
 from ifcurate.evaluation.suites import Question, Suite, load_suite, note_duplicates, to_example
 from ifcurate.options.base import takes_options
 from ifcurate.options.evaluate import EvaluateOptions
-from ifcurate.storage.files import writable, write_json
+from ifcurate.storage.files import refuse_unwritable, writable, write_json
 
 _SAVED_TOGETHER: Final = 4  # batches between two writes
 Progress = Callable[[str, int, int], None]  # suite, questions done, of how many
@@ -33,13 +33,14 @@ def evaluate_model(
     """Ask a model every question of the suites and return the measures by suite.
 
     Earlier answers under the same model, template and questions are kept.
-    Raises `DataError` for a suite, `ModelError` for a model, and `RunError` where the
-    folder holds answers of another model or other options.
+    Raises `DataError` for a suite or for an `out` that cannot be written, `ModelError` for a
+    model, and `RunError` where the folder holds answers of another model or other options.
     """
+    folder = Path(out) / _folder_name(model)
+    refuse_unwritable(folder)
     suites = [load_suite(name, limit=options.limit) for name in options.suite]
     _refuse_equal_names(suites, options.suite)
     notes = note_duplicates(suites)
-    folder = Path(out) / _folder_name(model)
     results: dict[str, Any] = {}
     with closing(open_model(model, options)) as opened:
         for suite in suites:

@@ -16,7 +16,7 @@ from ifcurate.engines.base import Tokenizer
 from ifcurate.errors import DataError, ModelError
 from ifcurate.evaluation.suites import load_suite, to_example
 from ifcurate.phrases import missing_package
-from ifcurate.storage.files import write_json, write_json_lines, write_text
+from ifcurate.storage.files import refuse_unwritable, write_json, write_json_lines, write_text
 
 #: The paper's standard benchmarks, by the harness's names.
 STANDARD: Final = ("squad_completion", "mmlu", "arc_challenge", "gsm8k")
@@ -91,7 +91,8 @@ def run_benchmarks(
 
     Finished tasks are not run again.
 
-    Raises `ModelError` without the extra, `DataError` for a task that does not load.
+    Raises `ModelError` without the extra, `DataError` for a task that does not load, and for an
+    `out` that cannot be written.
     """
     from ifcurate.engines.hf.source import find_model
     from ifcurate.models import resolve_model
@@ -101,6 +102,7 @@ def run_benchmarks(
         import lm_eval  # noqa: F401
     except ImportError as error:
         raise ModelError(missing_package("benchmark", "eval", error)) from error
+    refuse_unwritable(out)
     source = find_model(resolve_model(model), LoadOptions())
     figures: dict[str, dict[str, float]] = {}
     for task in tasks:

@@ -22,7 +22,7 @@ from ifcurate.options.finetune import FinetuneOptions
 from ifcurate.options.score import LoadOptions
 from ifcurate.phrases import missing_package
 from ifcurate.records import Example
-from ifcurate.storage.files import writable, write_json
+from ifcurate.storage.files import refuse_unwritable, write_json
 
 Say = Callable[[str], None]
 
@@ -63,8 +63,7 @@ def finetune(
                 f"{folder / name}: exists already and would be replaced, or is of a run that was "
                 "stopped; choose another --out, or move it away"
             )
-    with writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    refuse_unwritable(folder)
     say = say or (lambda text: None)
     model, tokenizer, name = _load(options.model)
     rows, template, skipped = read_rows(data, model, tokenizer, options)

@@ -14,6 +14,7 @@ from ifcurate.counterfactual.write.output import AugmentResult, write_counterfac
 from ifcurate.data.sources import Examples
 from ifcurate.engines.base import EngineIdentity
 from ifcurate.options.augment import AugmentOptions
+from ifcurate.storage.files import refuse_unwritable
 
 
 def write_augmented(
@@ -31,6 +32,7 @@ def write_augmented(
     `on_row` gets the counts after each row, `on_model` the model of `verify` once it is
     loaded. Raises the errors of the step.
     """
+    refuse_unwritable(folder)
     settings = AugmentSettings.of(options, read_avoided(options.avoid or ()))
     recogniser = load_recogniser(options, settings.kinds, folder / "plans.jsonl")
     with _open_judge(options, on_model) as judge:

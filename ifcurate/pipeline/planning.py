@@ -24,7 +24,7 @@ from ifcurate.models import MODELS
 from ifcurate.pipeline.recipe import MixSection, Recipe, advising_keys
 from ifcurate.records import Example
 from ifcurate.runs.run import find_run
-from ifcurate.storage.files import refuse_file
+from ifcurate.storage.files import refuse_unwritable
 
 _SAMPLE: Final = 200  # rows in the average
 _CHARACTERS: Final = 4  # per token, roughly, for English
@@ -69,7 +69,7 @@ def check_inputs(recipe: Recipe) -> None:
     """
     if recipe.filter.out:
         with advising_keys("filter"):
-            refuse_file(Path(recipe.filter.out))
+            refuse_unwritable(Path(recipe.filter.out))
     if recipe.augment is not None:
         with advising_keys("augment"):
             read_avoided(recipe.augment.avoid or ())

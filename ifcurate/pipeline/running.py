@@ -40,6 +40,7 @@ from ifcurate.pipeline.recipe import (
 )
 from ifcurate.reports.page import write_report
 from ifcurate.runs.filling import choose_folder, score_identity, score_run
+from ifcurate.runs.folder import refuse_run
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run
 from ifcurate.runs.splits import read_split_manifest
@@ -50,7 +51,7 @@ from ifcurate.split.rules import SplitSummary
 from ifcurate.steps.filtering import FilterResult, filter_run
 from ifcurate.steps.rescoring import Rescore, check_rescorable
 from ifcurate.steps.splitting import split_run
-from ifcurate.storage.files import file_digest, refuse_file
+from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest, find_manifest, software_versions
 
 AUGMENTED: Final = "augmented"
@@ -97,7 +98,7 @@ def run_recipe(
         examples = read_examples(recipe.data.paths, options=recipe.data)
     on_read(examples)
     if folder is not None:
-        refuse_file(folder)
+        refuse_run(folder)
     check_inputs(recipe)
     section = recipe.score
     settings = section.part(ScoreSettings)

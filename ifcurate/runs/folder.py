@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.errors import RunError
+from ifcurate.errors import DataError, RunError
 from ifcurate.phrases import count
 from ifcurate.prompts.rules import without_rules
 from ifcurate.runs.parts import Parts
-from ifcurate.storage.files import file_digest, writable
-from ifcurate.storage.manifest import Manifest, read_manifest, utc_now
+from ifcurate.storage.files import file_digest, refuse_unwritable, writable
+from ifcurate.storage.manifest import Manifest, find_manifest, read_manifest, utc_now
 from ifcurate.storage.replacing import remove_partials
 
 OUTPUTS: Final = {
@@ -22,13 +24,18 @@ OUTPUTS: Final = {
     "quarantine": "quarantine.jsonl",
     "shard": "shard.json",
 }
+#: Subfolder of the tables that replace those of the run; complete when it has a manifest.
+REPLACING: Final = ".replacing"
 FROM_CACHE: Final = "scored before, taken from the cache"
 FORMULA: Final = "context_gain = loss_without_context - loss_with_context, nats per response token"
 
 
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Lock a run, so that no other process works on it. Raises `RunError`, `DataError`."""
+    """Lock a run, so that no other process works on it, and clean up after a killed process.
+
+    Raises `RunError`, `DataError`.
+    """
     import filelock
 
     lock = filelock.FileLock(folder / ".lock", timeout=0)
@@ -41,9 +48,33 @@ def lock_run(folder: Path) -> Iterator[None]:
                 f"{folder}: another process is working on this run; wait for it or stop it"
             ) from error
     try:
+        remove_partials(folder)
+        replace_tables(folder)
         yield
     finally:
         lock.release()
+
+
+def replace_tables(folder: Path) -> None:
+    """Move the new tables of a run into place, the manifest last. Incomplete ones are removed."""
+    new = folder / REPLACING
+    if (new / "manifest.json").exists():
+        with writable(folder):
+            for path in sorted(new.iterdir(), key=lambda path: path.name == "manifest.json"):
+                path.replace(folder / path.name)
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def is_read_only(folder: Path) -> bool:
+    """Return whether the folder holds a finished run and cannot be written to."""
+    made = find_manifest(folder / "manifest.json")
+    return made is not None and made.finished and not os.access(folder, os.W_OK)
+
+
+def refuse_run(folder: Path) -> None:
+    """Raise `DataError` where a run cannot be written, unless a finished one is there."""
+    if not is_read_only(folder):
+        refuse_unwritable(folder)
 
 
 def refuse_foreign(folder: Path) -> None:
@@ -80,8 +111,8 @@ def open_run(
     or while another process works on it, `DataError` when the folder cannot be written.
     """
     refuse_foreign(folder)
-    with lock_run(folder):
-        remove_partials(folder)
+    reads = is_read_only(folder) and not overwrite
+    with contextlib.nullcontext() if reads else lock_run(folder):
         if overwrite:
             remove_run(folder)
         yield open_manifest(folder, identity, command)
@@ -108,7 +139,8 @@ def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manif
         if not (folder / "scores.parquet").exists():
             raise RunError(f"{folder}: scores.parquet is missing; give --overwrite to score again")
         manifest.updated_at = utc_now()  # the run was requested again, so it is the newest one
-        manifest.write(path)
+        with contextlib.suppress(DataError):  # the folder is read-only
+            manifest.write(path)
     return manifest
 
 

@@ -2,8 +2,8 @@
 
 The new tables are written beside the old ones and replace them at the end. If the engine fails or
 the user stops the work, the rows that were scored until then are kept. A kill loses the rows of
-this attempt. After a kill in the moment in which the tables are replaced, a further attempt is
-refused, because the tables may not belong together.
+this attempt. After a kill while the tables are replaced, the next command that locks the run
+replaces the others.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import polars as pl
 from ifcurate.data.sources import Examples
 from ifcurate.errors import RunError
 from ifcurate.prompts.pairs import PromptPair
-from ifcurate.runs.folder import lock_run, seal_manifest
+from ifcurate.runs.folder import REPLACING, lock_run, replace_tables
 from ifcurate.runs.join import repeat_for_tokens
 from ifcurate.runs.reading import read_again
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress
 from ifcurate.scoring.scorer import Chunk, Scorer
-from ifcurate.storage.files import readable_table, scan_table, sink_tables
-from ifcurate.storage.replacing import remove_partials
-from ifcurate.storage.tables import FAILED, TOKENS
+from ifcurate.storage.files import file_digest, readable_table, scan_table, sink_tables
+from ifcurate.storage.manifest import read_manifest, utc_now
+from ifcurate.storage.tables import FAILED, SCORES, TOKENS
 
 
 def retry_failed(
@@ -44,7 +44,7 @@ def retry_failed(
     that the run wrote.
     """
     with lock_run(run.folder):
-        remove_partials(run.folder)
+        run = Run(run.folder, read_manifest(run.folder / "manifest.json"))
         _check_whole(run)
         retry = _Retry(run, examples, scorer, on_progress, stop)
         if not retry.failed.height:
@@ -114,24 +114,28 @@ class _Retry:
         return chunk
 
     def write(self, command: str) -> None:
-        """Replace the tables and seal the manifest. Raises `DataError`."""
-        manifest = self.run.manifest
+        """Replace the tables and the manifest. Raises `DataError`."""
+        folder, manifest = self.run.folder, self.run.manifest
+        new = folder / REPLACING
         manifest.retried += 1
         scores = self.run.scan_scores(place=True)
-        tables = {self.run.scores_path: _replace_rows(scores, pl.concat(self.scores))}
+        tables = {new / "scores.parquet": _replace_rows(scores, pl.concat(self.scores))}
         if self.tokens:
-            path = self.run.folder / "tokens.parquet"
             places = repeat_for_tokens(scores, "place")
-            old = pl.concat([scan_table(path, TOKENS), places], how="horizontal")
-            tables[path] = _replace_rows(old, pl.concat(self.tokens))
+            tokens = scan_table(folder / "tokens.parquet", TOKENS)
+            old = pl.concat([tokens, places], how="horizontal")
+            tables[new / "tokens.parquet"] = _replace_rows(old, pl.concat(self.tokens))
         sink_tables(tables, {"id": manifest.id, **manifest.identity})
-        with readable_table(self.run.scores_path):
-            counts = self.run.scan_scores().select(pl.col("status").value_counts()).collect()
+        manifest.digests |= {path.name: file_digest(path) for path in tables}
+        scores = scan_table(new / "scores.parquet", SCORES)
+        counts = scores.select(pl.col("status").value_counts()).collect()
         names = ("rows", "quarantined")
         manifest.counts = {n: manifest.counts[n] for n in names if n in manifest.counts}
         manifest.counts |= dict(sorted(counts.to_series().struct.unnest().iter_rows()))
         manifest.command = command or manifest.command
-        seal_manifest(self.run.folder, manifest)
+        manifest.updated_at = utc_now()
+        manifest.write(new / "manifest.json")
+        replace_tables(folder)
 
 
 def _replace_rows(table: pl.LazyFrame, new: pl.DataFrame) -> pl.LazyFrame:

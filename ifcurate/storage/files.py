@@ -60,22 +60,27 @@ def writable(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: is a folder, and a file is needed there; name a file") from error
     except (OSError, pl.exceptions.PolarsError) as error:
         if isinstance(error, FileExistsError | NotADirectoryError):
-            refuse_file(path)
+            refuse_unwritable(path)
         raise DataError(
             f"{path}: cannot be written: {error}; free some space, make the folder writable, or "
             "choose another with --out; finished work is kept, and the same command resumes"
         ) from error
 
 
-def refuse_file(folder: Path) -> None:
-    """Raise `DataError` if there is a file in the place of a folder, or of one above it."""
-    with contextlib.suppress(PermissionError):  # of looking there, which writing reports
-        file = next((p for p in (folder, *folder.parents) if p.exists() and not p.is_dir()), None)
-        if file is not None:
-            raise DataError(
-                f"{file}: is a file, and a folder is needed there; choose another folder with "
-                "--out, or move the file away"
-            )
+def refuse_unwritable(folder: Path) -> None:
+    """Raise `DataError` where a folder cannot be made or written to. Nothing is written."""
+    there = (path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
+    place = next(there, Path("/"))
+    if not place.is_dir():
+        raise DataError(
+            f"{place}: is a file, and a folder is needed there; choose another folder with "
+            "--out, or move the file away"
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise DataError(
+            f"{place}: you cannot write to this folder; choose another with --out, or make it "
+            "writable"
+        )
 
 
 def _sync_folder(folder: Path) -> None:

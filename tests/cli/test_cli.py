@@ -71,6 +71,37 @@ def test_score_then_filter(ifcurate: Command, data: Path, folder: Path) -> None:
     assert set(kept.read_text().splitlines()) < set(data.read_text().splitlines())
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "score alpaca.jsonl --model no/model",
+        "curate alpaca.jsonl --model no/model",
+        "augment alpaca.jsonl --verify no/model",
+        "evaluate no/model",
+        "finetune alpaca.jsonl --model no/model",
+        "benchmark no/model",
+        "lab theory",
+    ],
+)
+def test_an_out_that_cannot_be_written_is_refused_before_the_work(
+    line: str, ifcurate: Command, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if line.startswith("benchmark"):
+        pytest.importorskip("lm_eval")
+    work = "ifcurate.lab.theory_report.make_report"
+    monkeypatch.setattr(work, lambda: pytest.fail("the work began"))
+    for out in ("alpaca.jsonl", "alpaca.jsonl/out"):
+        refused = ifcurate(f"{line} --out {out}")
+        assert (refused.code, "alpaca.jsonl: is a file, and a folder" in refused.err) == (1, True)
+    (folder / "closed").mkdir()
+    real = os.access
+    monkeypatch.setattr("os.access", lambda at, mode: not mode & os.W_OK and real(at, mode))
+    for out in ("closed", "closed/out"):
+        refused = ifcurate(f"{line} --out {out}")
+        assert (refused.code, "closed: you cannot write to this" in refused.err) == (1, True)
+    assert not list((folder / "closed").iterdir())
+
+
 def test_json_is_all_that_is_on_stdout(ifcurate: Command, data: Path) -> None:
     scored = ifcurate("score alpaca.jsonl --engine toy --json").json()
     assert scored["counts"]["rows"] == 50

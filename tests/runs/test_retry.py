@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError, RunError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.filling import score_run
+from ifcurate.runs.folder import REPLACING
 from ifcurate.runs.retry import retry_failed
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.splits import read_split_manifest
@@ -97,6 +99,42 @@ def test_an_engine_that_fails_again_keeps_what_was_scored(folder: Path, examples
     retry_failed(run, examples, scorer(Flaky(set())))
     for mine, other in zip(tables(find_run(folder / "run")), tables(whole), strict=True):
         assert mine.equals(other)
+
+
+class KilledError(BaseException):
+    """Ends the process, as far as the code under test can see."""
+
+
+def test_a_kill_while_the_tables_are_replaced_loses_nothing(
+    folder: Path, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = score_run(examples, scorer(ToyEngine()), folder / "whole", tokens=True)
+    score_run(examples, scorer(Flaky({0, 3, 11, 30})), folder / "run", tokens=True)
+    real = Path.replace
+    for n in range(7):  # three files are written beside the old ones, and then moved
+        run = Run(folder / f"run-{n}", find_run(folder / "run").manifest)
+        shutil.copytree(folder / "run", run.folder)
+        left = n
+
+        def replace(self: Path, target: Path) -> Path:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KilledError
+            return real(self, target)
+
+        with monkeypatch.context() as patch, contextlib.suppress(KilledError):
+            patch.setattr(Path, "replace", replace)
+            retry_failed(run, examples, scorer(ToyEngine()))
+        run = score_run(examples, scorer(ToyEngine()), run.folder, tokens=True)
+        retry_failed(run, examples, scorer(ToyEngine()))
+        run = find_run(run.folder)
+        for mine, other in zip(tables(run), tables(whole), strict=True):
+            assert mine.equals(other)
+        assert run.manifest.counts == whole.manifest.counts
+        assert run.manifest.matches_files(run.folder)
+        assert not (run.folder / REPLACING).exists()
+        assert (left >= 0) == (n == 6)
 
 
 def test_a_table_that_was_changed_is_not_touched(folder: Path, examples: Examples) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -27,7 +28,7 @@ from ifcurate.runs.run import find_run
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.filtering import filter_run
 from ifcurate.steps.splitting import split_run
-from ifcurate.storage.files import read_table_manifest, sink_tables
+from ifcurate.storage.files import read_table_manifest, sink_tables, writable
 from tests.conftest import write_jsonl
 
 
@@ -142,6 +143,31 @@ def test_a_finished_run_is_not_scored_again(data: Path, folder: Path) -> None:
     assert again.manifest.finished
     with pytest.raises(KeyboardInterrupt):
         score_run(read_examples("data.jsonl"), scorer(Dies(0)), folder / "run", overwrite=True)
+
+
+def test_a_finished_run_in_a_read_only_folder_is_read(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = score_run(read_examples("data.jsonl"), scorer(), folder / "run")
+    before = {path: path.read_bytes() for path in made.folder.iterdir()}
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def writing(path: Path, _: object) -> None:
+        with writable(path):
+            refuse()
+
+    monkeypatch.setattr("os.access", lambda _, mode: mode == os.F_OK)
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    monkeypatch.setattr("ifcurate.storage.manifest.write_json", writing)
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    again = score_run(read_examples("data.jsonl"), scorer(Dies(0)), folder / "run")
+    assert again.manifest.counts == made.manifest.counts
+    with pytest.raises(DataError, match=r"run: cannot be written: .*Read-only"):
+        score_run(read_examples("data.jsonl"), scorer(), folder / "run", overwrite=True)
+    monkeypatch.undo()
+    assert before == {path: path.read_bytes() for path in made.folder.iterdir()}
 
 
 def test_a_run_whose_removal_was_killed_can_be_replaced(

@@ -110,19 +110,29 @@ def test_products_through_onednn(
     assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
 
 
-def test_the_probe_takes_no_slower_product(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("amd", "agrees"), [(True, True), (True, False), (False, True)])
+def test_products_go_through_onednn_on_amd_if_they_are_right(
+    amd: bool, agrees: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     from ifcurate.engines.cpu import arithmetic as module
 
     monkeypatch.setattr(module, "load_kernels", lambda: None)
-    for plain, other, wins in ((3.0, 1.0, True), (1.0, 1.0, False), (1.1, 1.0, False)):
-        module._onednn_wins.cache_clear()
-        times = iter((plain, other))
-        monkeypatch.setattr(module, "_seconds", lambda *_, t=times: next(t))
-        assert ("oneDNN" in str(module.find_arithmetic(torch.float32).notes)) is wins
-        assert not module.find_arithmetic(torch.bfloat16).notes
-    module._onednn_wins.cache_clear()
+    monkeypatch.setattr(module, "_is_amd", lambda: amd)
+    monkeypatch.setattr(module, "_onednn_agrees", lambda: agrees)
+    notes = str(module.find_arithmetic(torch.float32).notes)
+    assert ("oneDNN" in notes) is (amd and agrees)
+    assert not module.find_arithmetic(torch.bfloat16).notes
+
+
+def test_onednn_that_gives_other_numbers_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ifcurate.engines.cpu import arithmetic as module
+
+    monkeypatch.setattr(OneDNN, "add_linear", lambda _, total, x, weight: total)
+    module._onednn_agrees.cache_clear()
+    assert not module._onednn_agrees()
+    module._onednn_agrees.cache_clear()
 
 
 WITHOUT = """

@@ -55,7 +55,7 @@ from ifcurate.options.score import ENGINE_OPTIONS, LoadOptions
 #: A pack, and the numbers of its sequences if a process computes them.
 UnderWay = tuple[Pack, Future[list[Float32Array]] | None]
 
-_VERSION: Final = "4"  # increased whenever a score could change
+_VERSION: Final = "5"  # increased whenever a score could change
 _NO_LIMIT: Final = 1 << 20  # tokens, for recurrent models, which state no length
 
 

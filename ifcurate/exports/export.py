@@ -240,8 +240,9 @@ def _notes(plan: ExportPlan, n_left_out: int) -> list[str]:
         notes.append("template: default suits base models; name your chat model's own template")
     if options.trainer == "trl" and plan.multi_turn and options.objective == "sft":
         notes.append(
-            "rows have several answers, and the loss is on all of them (assistant_only_loss); "
-            "for this, TRL needs a chat template that marks the answers"
+            "rows have several answers, and the loss is on all of them (assistant_only_loss); TRL "
+            "stops unless it knows your model's chat template, or the template marks the answers "
+            "with {% generation %}"
         )
     if masks_earlier and plan.multi_turn and n_left_out:
         notes.append(

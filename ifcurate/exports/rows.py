@@ -16,6 +16,8 @@ Row = Mapping[str, Any]  # a row of a mixture; with `rejected` for preferences
 #: What a row's record has if it, or one of its turns, may be excluded from training. A chat may be
 #: JSON in a text.
 WEIGHT: Final = rf'\b({"|".join(WEIGHTS)})\\*"\s*:'
+#: The call that a tool result of a row answers.
+_RESULT_ID: Final = re.compile(r'"tool_call_id"\s*:\s*"([^"]+)"')
 _SPEAKERS: Final = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 
@@ -68,7 +70,7 @@ def remove_end_markers(row: Row) -> tuple[Row, list[str]]:
 
 
 def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:
-    """`messages` in OpenAI's format, arguments of tool calls as objects; `tools` if any."""
+    """`messages`, arguments of tool calls as objects, as chat templates read them; `tools`."""
     messages: list[dict[str, Any]] = []
     for message in row["messages"]:
         fields: dict[str, Any] = {"role": message["role"], "content": message["content"]}
@@ -84,6 +86,35 @@ def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:
     if tools := list_tools(row):
         result["tools"] = tools
     return result
+
+
+def to_text_calls(row: Row, indicator: str = "") -> dict[str, Any]:
+    """Return `to_messages` with tool calls as OpenAI writes them: arguments as JSON texts, ids.
+
+    Results belong to calls as the row's own ids say, or else in their order.
+    """
+    whole = to_messages(row, indicator)
+    messages = whole["messages"]
+    calls = [call for message in messages for call in message.get("tool_calls", ())]
+    for n, call in enumerate(calls, 1):
+        arguments = json.dumps(call["function"].get("arguments", {}), ensure_ascii=False)
+        call.update(id=f"call_{n}", function={**call["function"], "arguments": arguments})
+    stored = (message["tool_calls"] for message in row["messages"] if message["tool_calls"])
+    ids = [call.get("id") for text in stored for call in json.loads(text)]
+    named = [ids.index(name) for name in _RESULT_ID.findall(row["ifcurate_record"]) if name in ids]
+    results = [message for message in messages if message["role"] == "tool"]
+    answered = named if len(named) == len(results) else range(len(calls))
+    for message, place in zip(results, answered, strict=False):
+        message["tool_call_id"] = calls[place]["id"]
+    return whole
+
+
+def to_openai(row: Row, indicator: str = "") -> dict[str, Any]:
+    """Return `to_text_calls`, for a reader that refuses tool results without the id of a call."""
+    whole = to_text_calls(row, indicator)
+    if any(m["role"] == "tool" and "tool_call_id" not in m for m in whole["messages"]):
+        raise UnfitError("has a tool result without a tool call before it")
+    return whole
 
 
 def to_trained_messages(row: Row, indicator: str = "") -> dict[str, Any]:
@@ -173,6 +204,8 @@ def to_alpaca(row: Row, indicator: str = "") -> dict[str, Any]:
         raise UnfitError("is a conversation of several turns")
     if text.system:
         raise UnfitError("has a system message")
+    if text.response_calls:
+        raise UnfitError("has a tool call as its response")
     marked = indicator and row["ifcurate_label"] == "context-critical"
     instruction = f"{indicator} {text.instruction}" if marked else text.instruction
     return {

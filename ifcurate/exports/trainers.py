@@ -17,9 +17,10 @@ from ifcurate.exports.rows import (
     split_response,
     to_alpaca,
     to_last_trained,
-    to_messages,
+    to_openai,
     to_preference,
     to_sharegpt,
+    to_text_calls,
     to_trained_messages,
 )
 from ifcurate.options.export import ExportOptions
@@ -53,7 +54,7 @@ class TrainerFormat:
     """The files of one trainer."""
 
     data: str  # name of the data file
-    to_row: Callable[[ExportPlan], ToRow] = lambda _: to_messages
+    to_row: Callable[[ExportPlan], ToRow]
     # The content of each file of configuration.
     config: Callable[[ExportPlan], Mapping[str, Mapping[str, Any]]] = lambda _: {}
     command: Callable[[ExportPlan], str] = lambda _: ""  # "" for a plain format
@@ -198,6 +199,7 @@ TRAINERS: Final = {
     "trl": TrainerFormat("train.jsonl", plan_trl_rows, _trl_config, _trl_command),
     "axolotl": TrainerFormat(
         "train.jsonl",
+        lambda _: to_text_calls,
         config=_axolotl_config,
         command=_launch("axolotl train", "axolotl.yaml"),
     ),
@@ -210,6 +212,6 @@ TRAINERS: Final = {
     "open-instruct": TrainerFormat(
         "train.jsonl", lambda _: to_trained_messages, command=_open_instruct_command
     ),
-    "messages": TrainerFormat("train.jsonl"),
+    "messages": TrainerFormat("train.jsonl", lambda _: to_openai),
     "alpaca": TrainerFormat("train.json", lambda _: to_alpaca),
 }

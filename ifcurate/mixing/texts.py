@@ -29,6 +29,7 @@ class RowText:
     trailing: tuple[Turn, ...] = ()
     tools: str = ""
     rejected: str = ""  # the rejected answer of a preference row
+    response_calls: tuple[Mapping[str, Any], ...] = ()  # tool calls of the response
 
     def as_messages(self) -> list[tuple[str, str, str | None, str | None]]:
         """(role, content, name, tool_calls) of each message, the response last."""
@@ -39,8 +40,8 @@ class RowText:
         messages += map(_message, self.history)
         if question or not self.trailing:
             messages.append(("user", question, None, None))
-        messages += map(_message, self.trailing)
-        messages.append(("assistant", self.response, None, None))
+        answer = Turn("assistant", self.response, tool_calls=self.response_calls)
+        messages += map(_message, (*self.trailing, answer))
         return messages
 
 
@@ -66,10 +67,12 @@ def read_record(row: Mapping[str, Any]) -> RowText:
     value, layout = _stored(row)
     if layout.format != "example":
         return read_draft(value, layout)[0]
-    history, trailing = ([Turn(**t) for t in value.pop(k)] for k in ("history", "trailing"))
+    for name in ("history", "trailing"):
+        value[name] = tuple(Turn(**turn) for turn in value[name])
+    value["response_calls"] = tuple(value.get("response_calls", ()))
     for name in ("row", "response_path"):
         value.pop(name, None)
-    return RowText(**value, history=tuple(history), trailing=tuple(trailing))
+    return RowText(**value)
 
 
 def read_example(row: Mapping[str, Any]) -> Example:
@@ -108,6 +111,7 @@ def _draft_text(draft: Draft, row: Mapping[str, Any]) -> RowText:
         draft.trailing,
         draft.tools,
         read_rejected(row, draft.response.text),
+        draft.response_calls,
     )
 
 
@@ -122,6 +126,7 @@ def example_text(example: Example) -> RowText:
         example.trailing,
         example.tools,
         read_rejected(example.row, example.response),
+        example.response_calls,
     )
 
 
@@ -160,7 +165,9 @@ def digest_texts(text: RowText) -> bytes:
     Raises `RowError` for half a surrogate pair, which UTF-8 cannot encode.
     """
     parts = [text.system, text.instruction, text.context, text.response, text.tools]
-    for turn in (*text.history, Turn("user", "\0"), *text.trailing):
+    called = Turn("assistant", "", tool_calls=text.response_calls)
+    answer = (called,) if text.response_calls else ()
+    for turn in (*text.history, Turn("user", "\0"), *text.trailing, *answer):
         calls = json.dumps(turn.tool_calls, sort_keys=True, default=str) if turn.tool_calls else ""
         parts += (turn.role, turn.content, turn.name, calls)
     parts += [text.rejected] if text.rejected else []

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from ifcurate.errors import IfcurateError, RunError
-from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST, MIXTURE, TEXT, count_rows
+from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST, TEXT, count_rows
 from ifcurate.mixing.texts import digest_texts, read_record
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.phrases import check_type, count, first_line
@@ -143,9 +143,10 @@ def _check_tokens(rows: pl.LazyFrame, manifest: Manifest, report: Verification) 
         report.not_checked.append(f"tokens: the tokenizer {known['name']} has changed")
         return
     whole = manifest.identity["options"]["count"] == "whole"
-    response = pl.col("messages").list.last().struct.field("content")
-    for frame in _frames(rows.select((TEXT if whole else response).alias("text"), *MIXTURE)):
-        counts = pl.Series(counter.count(frame["text"].to_list()), dtype=pl.Int32)
+    for frame in _frames(rows):
+        read = (read_record(row).response for row in frame.iter_rows(named=True))
+        texts = frame.select(TEXT)[:, 0].to_list() if whole else list(read)
+        counts = pl.Series(counter.count(texts), dtype=pl.Int32)
         n_wrong = int((counts != frame["ifcurate_tokens"]).sum())
         if n_wrong:
             report.problems.append(f"tokens: {count(n_wrong, 'row')} with another number of tokens")

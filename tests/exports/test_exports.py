@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from ifcurate.mixing.mixture import Mixture, read_mixture
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
 from ifcurate.options.score import ScoreSettings
+from ifcurate.pocket import model_path
+from ifcurate.records import native_call
 from ifcurate.runs.filling import score_run
 from ifcurate.scoring.scorer import Scorer
 from tests.conftest import write_jsonl
@@ -44,7 +48,7 @@ CHATS = [
     }
     for i in range(3)
 ]
-CALLS = [
+CALLS: list[dict[str, Any]] = [
     {
         "messages": [
             {"role": "user", "content": "Weather?"},
@@ -95,12 +99,62 @@ def test_messages_come_back_from_datasets_as_they_were(folder: Path) -> None:
         for c in m.get("tool_calls") or []
         if c["function"]["name"] == "look"
     )
-    assert call["arguments"] == {"city": "Pol"}
+    assert call["arguments"] == '{"city": "Pol"}'
     whole = verify_mixture(folder / "mix")
     assert whole.whole
     assert "bytes of messages/train.jsonl" in whole.checked
     export.data.write_bytes(export.data.read_bytes().replace(b"Pol", b"Pal"))
     assert any("differs from the hash" in p for p in verify_mixture(folder / "mix").problems)
+
+
+def call(id: str, name: str, **arguments: Any) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def test_tool_calls_have_the_shape_that_each_reader_takes(folder: Path) -> None:
+    asked = {"role": "user", "content": "How is it?"}
+    calls = [call("a", "look", city="Pol"), call("b", "feel", depth=3)]
+    both = {"role": "assistant", "content": "I look.", "tool_calls": calls}
+    results = [{"role": "tool", "tool_call_id": id, "content": id} for id in "ba"]
+    last = {"role": "assistant", "content": "", "tool_calls": [call("c", "look", city=3)]}
+    plain = {"role": "assistant", "content": "Wet."}
+    unasked = {"role": "tool", "content": "4 degrees"}
+    rows: list[list[dict[str, Any]]] = [
+        [asked, both, *results, plain], [asked, last], [asked, unasked, plain]
+    ]  # fmt: skip
+    made = mixture(folder, chats=[{"messages": messages} for messages in rows])
+    assert verify_mixture(folder / "mix").whole
+
+    def read(trainer: str) -> tuple[dict[int, Any], list[str]]:
+        export = export_mixture(made, folder / trainer, trainer=trainer, model="pocket")
+        left = folder / trainer / "left_out.jsonl"
+        reasons = left.read_text().splitlines() if left.exists() else []
+        text = export.data.read_text()
+        found = json.loads(text) if text[0] == "[" else map(json.loads, text.splitlines())
+        lists = [row.get("messages") or row.get("conversations") for row in found]
+        return {len(own): own for own in lists}, [json.loads(line)["reason"] for line in reasons]
+
+    for trainer, n_left in (("messages", 1), ("axolotl", 0)):
+        chats, reasons = read(trainer)
+        functions = [
+            c["function"] for c in (*chats[5][1]["tool_calls"], *chats[2][1]["tool_calls"])
+        ]
+        assert [json.loads(f["arguments"]) for f in functions] == [
+            {"city": "Pol"}, {"depth": 3}, {"city": 3}
+        ]  # fmt: skip
+        assert [c["id"] for c in chats[5][1]["tool_calls"]] == ["call_1", "call_2"]
+        assert [m["tool_call_id"] for m in chats[5][2:4]] == ["call_2", "call_1"]
+        assert reasons == ["has a tool result without a tool call before it"] * n_left
+    chats, reasons = read("trl")
+    assert chats[5][1]["tool_calls"][0]["function"]["arguments"] == {"city": "Pol"}
+    assert chats[2][1]["tool_calls"][0]["function"] == {"name": "look", "arguments": {"city": 3}}
+    assert (chats[2][1]["content"], len(chats[3]), reasons) == ("", 3, [])
+    chats, reasons = read("llama-factory")
+    assert chats[2][1]["from"] == "function_call"
+    assert "has text and a tool call in one message" in reasons
+    made = mix_examples({"a": [{"messages": rows[1]}]})
+    with pytest.raises(DataError, match="the first has a tool call as its response"):
+        export_mixture(made, folder / "alpaca", trainer="alpaca")
 
 
 def test_alpaca_keeps_the_input_apart_and_lists_what_it_has_no_place_for(folder: Path) -> None:
@@ -268,42 +322,91 @@ def test_the_toy_engine_is_no_model_to_train(folder: Path) -> None:
         export_mixture(made, folder / "trl", trainer="trl")
 
 
+def marked_model(folder: Path) -> Path:
+    """The bundled model with a chat template that marks the answers."""
+    model = shutil.copytree(model_path(), folder / "marked")
+    path = model / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    answer, call = "content + eos_token", "{'name': function.name, 'arguments': arguments} | tojson"
+    template = config["chat_template"].replace(f"{call} }}}}{{{{- eos_token", f"{call} + eos_token")
+    for text in (answer, f"{call} + eos_token"):
+        marked = f"}}}}{{% generation %}}{{{{- {text} }}}}{{% endgeneration %}}"
+        template = template.replace(f" + {text} }}}}", marked)
+    path.write_text(json.dumps({**config, "chat_template": template}))
+    return model
+
+
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # in TRL and PEFT
-def test_trl_parses_the_configuration_and_masks_the_prompt(folder: Path) -> None:
-    """TRL's own parser, loader and chat formatting, and PEFT's choice of modules."""
+@pytest.mark.filterwarnings("ignore")  # in TRL and PEFT
+@pytest.mark.parametrize("layout", ["completion", "qk", "messages", "dpo"])
+def test_trl_trains_on_the_responses_and_on_nothing_else(folder: Path, layout: str) -> None:
+    """Two steps from the exported configuration, with TRL's own parser, loader and trainer."""
     trl = pytest.importorskip("trl")
-    peft = pytest.importorskip("peft")
     import torch
-    import transformers
     from trl.scripts.utils import DatasetMixtureConfig, get_dataset
 
-    from ifcurate.pocket import model_path
+    called: dict[str, Any] = {**CALLS[0], "messages": CALLS[0]["messages"][:2]}
+    pairs = [
+        {"prompt": f"Ask {i}", "chosen": f"Good {i}", "rejected": f"Bad {i}"} for i in range(4)
+    ]
+    rows: list[dict[str, Any]] = {
+        "completion": [*ALPACA[:3], called],
+        "qk": ALPACA[:4],
+        "messages": [*CHATS, *CALLS],
+        "dpo": pairs,
+    }[layout]
+    made = mix_examples({f"part{i}": [row] for i, row in enumerate(rows)})
+    model = str(marked_model(folder)) if layout == "messages" else "pocket"
+    objective = "dpo" if layout == "dpo" else "sft"
+    options = {"objective": objective, "qk_only": layout == "qk", "model": model}
+    export_mixture(made, folder / "out", trainer="trl", **options)
+    settings, make = (
+        (trl.DPOConfig, trl.DPOTrainer) if objective == "dpo" else (trl.SFTConfig, trl.SFTTrainer)
+    )
+    kinds = (trl.ScriptArguments, settings, trl.ModelConfig, DatasetMixtureConfig)
+    more = (
+        "--report_to none --use_cpu true --bf16 false --max_steps 2 --per_device_train_batch_size"
+    )
+    line = ["--config", str(folder / "out/trl.yaml"), *more.split(), str(len(rows))]
+    _, training, network, data = trl.TrlParser(kinds).parse_args_and_config(line)
+    trainer = make(
+        model=network.model_name_or_path,
+        args=training,
+        train_dataset=get_dataset(data)["train"],
+        peft_config=trl.get_peft_config(network),
+    )
+    batch = next(iter(trainer.get_train_dataloader()))
+    if objective == "sft":
+        read = trainer.processing_class
+        trained = {
+            read.decode(b[a != -100])
+            for a, b in zip(batch["labels"], batch["input_ids"], strict=True)
+        }
+        assert trained == {
+            _trained(row["messages"], layout, read) for row in made.rows.collect().to_dicts()
+        }
+    before = {name: w.detach().clone() for name, w in trainer.model.named_parameters()}
+    loss = trainer.train().training_loss
+    assert math.isfinite(loss)
+    changed = {n for n, w in trainer.model.named_parameters() if not torch.equal(w, before[n])}
+    if layout == "qk":
+        assert all(".q_proj.lora" in name or ".k_proj.lora" in name for name in changed)
+        assert len(changed) == 16
+    else:
+        assert changed == set(before)
 
-    made = mixture(folder, alpaca=ALPACA)
-    export_mixture(made, folder / "out", trainer="trl", model="pocket", qk_only=True)
-    kinds = (trl.ScriptArguments, trl.SFTConfig, trl.ModelConfig, DatasetMixtureConfig)
-    parser = trl.TrlParser(kinds)
-    _, training, model, data = parser.parse_args_and_config(
-        ["--config", str(folder / "out/trl.yaml"), "--report_to", "none", "--use_cpu", "true"]
-    )
-    rows = get_dataset(data)["train"]
-    ours = made.rows.collect().to_dicts()
-    for mine, theirs in zip(ours, rows, strict=True):
-        said = [(m["role"], m["content"]) for m in (*theirs["prompt"], *theirs["completion"])]
-        assert said == [(m["role"], m["content"]) for m in mine["messages"]]
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(model_path()))
-    formatted = trl.apply_chat_template(rows[0], tokenizer)
-    assert formatted["completion"].startswith(ours[0]["messages"][-1]["content"])
-    assert model.lora_target_modules == ["q_proj", "k_proj"]
-    network = transformers.AutoModelForCausalLM.from_pretrained(
-        model.model_name_or_path, dtype=torch.float32
-    )
-    adapted = peft.get_peft_model(network, trl.get_peft_config(model))
-    free = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
-    assert free
-    assert all(".q_proj." in name or ".k_proj." in name for name in free)
-    assert training.output_dir == str(folder / "out/model")
+
+def _trained(messages: list[dict[str, Any]], layout: str, tokenizer: Any) -> str:
+    """The texts that the loss is on, as the template of the bundled model writes them."""
+    said = []
+    for message in messages if layout == "messages" else messages[-1:]:
+        if message["role"] == "assistant":
+            head = "" if layout == "messages" else "Call:\n"
+            calls = [native_call(c)["function"] for c in json.loads(message["tool_calls"] or "[]")]
+            texts = [{**c, "arguments": json.dumps(c["arguments"])} for c in calls]
+            said += [f"{head}{json.dumps(c)}{tokenizer.eos_token}" for c in texts]
+            said += [f"{message['content']}{tokenizer.eos_token}"] * bool(message["content"])
+    return "".join(said)
 
 
 def weighted_chat(name: str, *weights: int | str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ifcurate.engines.base import Tokenizer
 from ifcurate.errors import DataError, ModelError
 from ifcurate.evaluation.suites import load_suite, to_example
+from ifcurate.network import offline_without_network
 from ifcurate.phrases import missing_package
 from ifcurate.storage.files import refuse_unwritable, write_json, write_json_lines, write_text
 
@@ -125,7 +126,7 @@ def _run_task(task: str, model: Path, *, limit: int | None, device: str) -> dict
 
     name, folder = _task_of(task)
     try:
-        with quiet():
+        with quiet(), offline_without_network():
             result: Any = lm_eval.simple_evaluate(
                 model="hf",
                 model_args={"pretrained": str(model), "device": device},

@@ -10,6 +10,7 @@ from typing import Any
 
 from ifcurate.errors import ModelError
 from ifcurate.models import local_model, nearest_model, resolve_model
+from ifcurate.network import offline_without_network
 from ifcurate.phrases import first_line
 
 
@@ -40,7 +41,8 @@ def load_counter(name: str) -> TokenCounter:
         if not path.is_file():
             from huggingface_hub import hf_hub_download
 
-            path = Path(hf_hub_download(resolve_model(name), "tokenizer.json"))
+            with offline_without_network():
+                path = Path(hf_hub_download(resolve_model(name), "tokenizer.json"))
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:
         raise ModelError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.errors import DataError
+from ifcurate.network import offline_without_network
 from ifcurate.phrases import first_line
 
 
@@ -31,9 +32,10 @@ def count_hub_rows(source: Source) -> int | None:
 def _open_hub(source: Source) -> Any:
     import datasets
 
-    return datasets.load_dataset(
-        source.name, source.subset or None, split=source.split, streaming=True
-    )
+    with offline_without_network():
+        return datasets.load_dataset(
+            source.name, source.subset or None, split=source.split, streaming=True
+        )
 
 
 @contextlib.contextmanager

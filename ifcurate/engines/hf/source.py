@@ -21,6 +21,7 @@ from typing import Any, Final
 from ifcurate.engines.hf.quiet import quiet
 from ifcurate.errors import ModelError
 from ifcurate.models import nearest_model
+from ifcurate.network import offline_without_network
 from ifcurate.options.score import LoadOptions
 
 TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
@@ -102,7 +103,7 @@ def fetch_files(
     from huggingface_hub import snapshot_download
 
     try:
-        with quiet():
+        with quiet(), offline_without_network():
             folder = snapshot_download(
                 model,
                 revision=revision,

@@ -51,7 +51,7 @@ def compare(
         return
     if not quiet:
         print_comparison(comparison)
-    print_line(str(path))
+    print_line(str(path) if quiet else f"page  {path}")
 
 
 def print_comparison(comparison: Comparison) -> None:

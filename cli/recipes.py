@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -60,9 +61,11 @@ def show(name: Name, every: Full = False) -> None:
 def copy(
     name: Name,
     to: Annotated[
-        Path | None, typer.Argument(help="File to write. By default NAME.yaml here.")
-    ] = None,
+        Path,
+        typer.Argument(help="File to write, or folder for NAME.yaml. By default this folder."),
+    ] = Path(),
     every: Full = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Write a recipe to a file, to change it.
 
@@ -71,14 +74,16 @@ def copy(
         ifcurate recipes copy alpaca mine.yaml
     """
     from ifcurate.errors import DataError
-    from ifcurate.storage.files import atomic_file
+    from ifcurate.storage.files import write_text
 
-    path = to or Path(f"{Path(name).stem}.yaml")
-    if path.exists():
-        raise DataError(f"{path}: exists already; name another file, or remove it")
-    with atomic_file(path) as stream:
-        stream.write(_text(name, every=every).encode("utf-8"))
-    printing.print_line(str(path))
+    path = to / f"{Path(name).stem}.yaml" if to.is_dir() else to
+    if path.exists() and not overwrite:
+        raise DataError(
+            f"{path}: exists already; give --overwrite to replace it, or name another file"
+        )
+    write_text(path, _text(name, every=every))
+    printing.print_line(f"recipe {path}")
+    printing.print_line(f"next   ifcurate run {shlex.quote(str(path))}")
 
 
 def _text(name: str, *, every: bool) -> str:

@@ -49,4 +49,4 @@ def report(
     if json:
         print_json({"run": str(opened.folder), "report": str(path)})
     else:
-        print_line(str(path))
+        print_line(str(path) if quiet else f"page  {path}")

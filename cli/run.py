@@ -231,4 +231,4 @@ def _print_result(result: RecipeRun) -> None:
         print_export(result.exported)
     print_truth(result.run)
     if result.report is not None:
-        print_line(str(result.report))
+        print_line(f"page     {result.report}")

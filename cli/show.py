@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 def show(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The example's id in the scores.")],
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="The example's id in the scores, or its row's number, counted from 0.",
+        ),
+    ],
     turn: Annotated[
         int | None, typer.Option(min=0, help="Which response of a chat, counted from 0.")
     ] = None,

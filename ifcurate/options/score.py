@@ -226,6 +226,14 @@ class LoadOptions(EngineOptions):
     max_length: int | None = same_as(ScoreSettings, "max_length")
 
 
+def _check_name(value: Any) -> Any:
+    if not re.fullmatch(r"(\w[\w.-]*)?", str(value)):
+        raise ValueError(
+            f"{value!r}: not a valid name; use letters, digits, dots, hyphens and underscores"
+        )
+    return value
+
+
 class RunOptions(Options):
     """Where a run is written, and what it keeps."""
 
@@ -235,7 +243,7 @@ class RunOptions(Options):
     out: Path | None = option(
         None, "Run folder. By default a new folder in ifcurate-runs/.", common=True
     )
-    name: str = option(
+    name: Annotated[str, BeforeValidator(_check_name)] = option(
         "",
         "Start of the run folder's name in ifcurate-runs/, instead of the names of data and model. "
         "Give the same name to resume.",

@@ -71,7 +71,7 @@ class ShownExample:
 def show_example(
     run: Run, id: str, *, turn: int | None = None, model: str = "", template: str = ""
 ) -> ShownExample:
-    """Render one example of a run again, as it was scored.
+    """Render one example of a run again, as it was scored; by its id, or the number of its row.
 
     `turn` picks a response of a chat with several. Give `model`, the folder of the run's
     model, and `template`, its Jinja file, if they have moved.
@@ -103,21 +103,26 @@ def show_example(
 
 
 def _find(run: Run, id: str, turn: int | None) -> tuple[Example, tuple[int, ...]]:
-    """Return the example, and the turns of all examples with this id, which are consecutive."""
+    """Return the example, and the turns of all with this id, or else of the row of this number."""
     seen: list[str] = []
     found: dict[int, Example] = {}
+    numbered: list[Example] = []
     for example in run_examples(run):
         if example.id == id:
             found.setdefault(example.turn, example)
         elif found:
             break
+        elif str(example.row_number) == id:
+            numbered.append(example)
         elif len(seen) < 10_000:
             seen.append(example.id)
+    found = found or {e.turn: e for e in numbered if e.source == numbered[0].source}
     turns = tuple(found)
     if not found:
         raise RunError(
             f"{run.folder}: no example {id!r}{did_you_mean(id, seen)}; ids are in scores.parquet "
-            "and in the tables of score and split; if another run has it, name that run: --run RUN"
+            "and in the tables of score and split; give one, or a row's number, counted from 0; "
+            "if another run has it, name that run: --run RUN"
         )
     if turn is not None and turn not in found:
         known = ", ".join(map(str, turns))

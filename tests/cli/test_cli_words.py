@@ -78,7 +78,7 @@ def test_a_run_on_the_bundled_data_ends_with_its_truth_and_the_report(
     recipe = RECIPE.replace("a.jsonl", paths)
     (folder / "r.yaml").write_text(f"{recipe}report: {{examples: 5}}\n")
     lines = ifcurate("run r.yaml --out run").out.splitlines()
-    assert lines[-1] == "run/report.html"
+    assert lines[-1] == "page     run/report.html"
     (said,) = [
         i for i, line in enumerate(lines) if " rows with a context have the right label" in line
     ]
@@ -118,6 +118,7 @@ def test_runs_have_names_that_can_be_copied_in_a_narrow_window(
     [
         ("split --rule gian", "did you mean gain?"),
         ("split --threshold abc", "'--threshold': must be a number (found 'abc')"),
+        ("score a.jsonl --name a/b", "'a/b': not a valid name; use letters"),
         ("inspect a.jsonl --limit 0", "must be at least 1 (found '0')"),
         ("filter RUN --keep context-critical", "(RUN); name a run with --run RUN"),
     ],
@@ -126,6 +127,20 @@ def test_a_usage_error_says_what_is_expected(ifcurate: Command, line: str, said:
     result = ifcurate(line)
     assert result.code == 2
     assert said in " ".join(result.err.replace("│", " ").split())
+
+
+def test_a_recipe_is_copied_into_a_folder_and_replaced_when_asked(
+    ifcurate: Command, folder: Path
+) -> None:
+    (folder / "mine").mkdir()
+    copied = ifcurate("recipes copy qa mine")
+    assert copied.out.splitlines() == ["recipe mine/qa.yaml", "next   ifcurate run mine/qa.yaml"]
+    (folder / "mine" / "qa.yaml").write_text("edited")
+    refused = ifcurate("recipes copy qa mine")
+    assert refused.code == 1
+    assert "mine/qa.yaml: exists already; give --overwrite to replace it" in refused.err
+    assert ifcurate("recipes copy qa mine --overwrite").code == 0
+    assert (folder / "mine" / "qa.yaml").read_text() == ifcurate("recipes show qa").out
 
 
 def test_each_help_has_an_example_in_its_own_lines() -> None:

@@ -100,7 +100,8 @@ def test_the_help_begins_with_what_most_people_need(ifcurate: Command) -> None:
 
 def test_a_report_takes_its_run_as_other_commands_do(ifcurate: Command, data: Path) -> None:
     ifcurate("score a.jsonl --engine toy -q --out run")
-    assert ifcurate("report --run run").out.strip() == "run/report.html"
+    assert ifcurate("report --run run").out.strip() == "page  run/report.html"
+    assert ifcurate("report --run run -q").out.strip() == "run/report.html"
     both = ifcurate("report run --run run")
     assert both.code == 2
     assert "give one" in both.err

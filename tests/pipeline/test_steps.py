@@ -204,7 +204,7 @@ def test_curate_goes_from_data_to_a_mixture_and_prints_its_recipe(folder: Path) 
     command += ["--fail-on-error", "false"]  # some rows have no response
     done = CliRunner().invoke(app(), command)
     assert done.exit_code == 0, done.output
-    assert done.stdout.rstrip().endswith("run/report.html")
+    assert done.stdout.rstrip().endswith("page     run/report.html")
     text = done.stdout.partition("repeats it\n")[2].partition("\n\n")[0]
     (folder / "again.yaml").write_text(text)
     again = CliRunner().invoke(

@@ -105,6 +105,18 @@ def test_a_chat_with_several_responses_names_its_turns(folder: Path) -> None:
         show_example(run, id, turn=7)
 
 
+def test_a_row_is_shown_by_its_number_unless_an_id_has_it(folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", ALPACA_ROWS)
+    write_jsonl(folder / "b.jsonl", [{**row, "id": "1"} for row in ALPACA_ROWS[3:]])
+    scorer = Scorer.create(ToyEngine(), ScoreSettings(template="alpaca"))
+    run = score_run(read_examples(["a.jsonl", "b.jsonl"]), scorer, folder / "run")
+    shown = show_example(run, "0")
+    assert (shown.source, shown.row, shown.turns) == ("a.jsonl", 0, (0,))
+    assert show_example(run, "1").source == "b.jsonl"
+    with pytest.raises(RunError, match=r"no example '99'.*give one, or a row's number"):
+        show_example(run, "99")
+
+
 def test_an_unknown_id_is_an_error(run: Run) -> None:
     with pytest.raises(RunError, match="no example 'nothing'"):
         show_example(run, "nothing")

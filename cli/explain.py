@@ -56,7 +56,7 @@ def explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
 
 def _explain_bad(row: ReadRow, layout: RowLayout, *, json: bool) -> None:
     """Print why a row cannot be read."""
-    reason = row.bad.reason if row.bad else "it is empty"
+    reason = row.bad.error if row.bad else "it is empty"
     if json:
         print_json({"source": row.raw.source, "row": row.raw.number, "problem": reason})
         return

@@ -98,7 +98,7 @@ class _Read:
         for row in read_data([str(path)], reading).read():
             self.rows += 1
             if row.bad is not None:
-                self.bad.append(f"row {row.bad.number}: {row.bad.reason}")
+                self.bad.append(f"row {row.bad.number}: {row.bad.error}")
             self.checked += any(e.has_context and e.response.strip() for e in row.examples)
             yield from row.examples
 

@@ -166,8 +166,7 @@ def _print_counts(tally: Tally) -> None:
     if tally.n_bad:
         out.print(f"[yellow]{count(tally.n_bad, 'row')} cannot be used; the first:[/yellow]")
         for bad in tally.bad:
-            place = f"{bad.source}:{bad.line}" if bad.line else f"{bad.source} row {bad.number}"
-            print_line(f"  {plain(f'{place}: {bad.reason}')}")
+            print_line(f"  {plain(f'{bad.place}: {bad.error}')}")
 
 
 def _print_lengths(tally: Tally) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from ifcurate.phrases import count
 
 if TYPE_CHECKING:
+    from ifcurate.data.readers.files import RawRow
     from ifcurate.data.row_formats import RowLayout
-    from ifcurate.data.row_results import BadRow, ReadRow
+    from ifcurate.data.row_results import ReadRow
     from ifcurate.records import Example
 
 _WITHOUT = 2  # examples without a context that are shown
@@ -37,7 +38,7 @@ class Tally:
         # Length in words (two characters of Chinese are one) -> number of texts. There are far
         # fewer lengths than rows.
         self.lengths = {name: Counter[int]() for name in ("instruction", "context", "response")}
-        self.bad: list[BadRow] = []
+        self.bad: list[RawRow] = []
         self.n_bad = 0
         self.without: list[Example] = []  # no context was found; those that ask the longest
         self._shown: defaultdict[str, list[Example]] = defaultdict(list)

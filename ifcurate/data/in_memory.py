@@ -174,7 +174,7 @@ def _parse_all(records: Sequence[dict[str, Any]], layout: RowLayout) -> list[Exa
     if bad:
         raise DataError(
             f"{len(bad)} of {len(records)} rows cannot be used; the first is row {bad[0].number}: "
-            f"{bad[0].reason}; "
+            f"{bad[0].error}; "
             "leave them out, or write a file and use read_examples, which quarantines bad rows"
         )
     return [example for row in rows for example in row.examples]

@@ -8,7 +8,6 @@ is accounted for.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.rows import count_rows, describe_subfolders, open_sources, read_rows
 from ifcurate.data.readers.samples import look_at, spread_rows
 from ifcurate.data.row_formats import RowLayout
-from ifcurate.data.row_results import BadRow, ReadRow
+from ifcurate.data.row_results import ReadRow
 from ifcurate.data.unique_names import UniqueNames
 from ifcurate.data.unread import Unread, unread_columns
 from ifcurate.errors import DataError, OptionError, RowError
@@ -207,26 +206,16 @@ def read_row(raw: RawRow, layout: RowLayout) -> ReadRow:
         value, error = parse_line(raw.raw)
         raw = replace(raw, value=value, error=error)
     if raw.value is None:
-        return ReadRow(raw, bad=_bad(raw, raw.error))
+        return ReadRow(raw)
     try:
         examples = parse_row(raw.value, layout, source=raw.source, row_number=raw.number)
     except RowError as error:
-        return ReadRow(raw, bad=_bad(raw, str(error)))
+        return ReadRow(replace(raw, error=str(error)))
     except (RecursionError, ValueError, OverflowError) as error:
         # Nested too deeply, or a number that is too long to write.
-        return ReadRow(raw, bad=_bad(raw, f"cannot be used: {type(error).__name__}: {error}"))
+        reason = f"cannot be used: {type(error).__name__}: {error}"
+        return ReadRow(replace(raw, error=reason))
     return ReadRow(raw, tuple(examples))
-
-
-def _bad(raw: RawRow, reason: str) -> BadRow:
-    data = raw.raw
-    if data is None and raw.value is not None:
-        try:
-            text = json.dumps(raw.value, ensure_ascii=False, default=str)
-        except (RecursionError, ValueError, TypeError):
-            text = repr(raw.value)[:10_000]
-        data = text.encode("utf-8", "backslashreplace")
-    return BadRow(raw.source, raw.number, raw.line, reason, data, raw.ends)
 
 
 @takes_options(DataOptions)
@@ -361,16 +350,14 @@ def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:
 
 def _refuse_unfit(examples: Examples, format: str) -> None:
     """Raise `DataError` when the requested format fits none of the first rows."""
-    problem: BadRow | None = None
-    n = 0
+    bad: list[RawRow] = []
     for row in itertools.islice(examples.read(), FORMAT_ROWS):
         if row.bad is None:
             return
-        problem = problem or row.bad
-        n += 1
-    if problem is not None:
-        more = "; the first says" * (n > 1)
+        bad.append(row.bad)
+    if bad:
+        more = "; the first says" * (len(bad) > 1)
         raise DataError(
-            f"{problem.source}: {none_of(n)} be read as {format}{more}: {problem.reason}; "
+            f"{bad[0].source}: {none_of(len(bad))} be read as {format}{more}: {bad[0].error}; "
             "check --format and --columns"
         )

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from ifcurate.data.row_results import BadRow
+from ifcurate.data.readers.files import RawRow
 from ifcurate.data.sources import Piece
 from ifcurate.engines.base import Answer, finished
 from ifcurate.prompts.pairs import PromptPair
@@ -30,7 +30,7 @@ class Prepared:
 
     number: int
     n_rows: int
-    bad: list[BadRow]
+    bad: list[RawRow]
     pairs: list[PromptPair]
     ends: bool  # the chunk has no further rows
 

@@ -19,7 +19,7 @@ from typing import Final
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from ifcurate.data.row_results import BadRow
+from ifcurate.data.readers.files import RawRow
 from ifcurate.scoring.scorer import Chunk, join_chunks
 from ifcurate.storage.files import file_digest, write_json, write_json_lines, write_table
 
@@ -59,7 +59,7 @@ class Part(BaseModel):
 
 
 #: How many rows were read, their tables, and the rows that are quarantined.
-Scored = tuple[int, Chunk, list[BadRow]]
+Scored = tuple[int, Chunk, list[RawRow]]
 
 
 @dataclass
@@ -77,13 +77,13 @@ class Pending:
         return not self.done or number == self.first + len(self.done)
 
     def add(
-        self, number: int, rows: int, chunk: Chunk, bad: list[BadRow], *, ends: bool = True
+        self, number: int, rows: int, chunk: Chunk, bad: list[RawRow], *, ends: bool = True
     ) -> None:
         """Add rows of chunk `number`, which `follows`; the last ones of it with `ends`."""
         if not self.done and not self.open:
             self.first = number
             self.since = time.monotonic()
-        self.bytes += sum(len(row.raw or b"") for row in bad)
+        self.bytes += sum(row.size for row in bad)
         self.open.append((rows, chunk, bad))
         if ends:
             self.done.append(_join(self.open))

@@ -231,7 +231,7 @@ def _outcome(row: ReadRow, augmenter: Augmenter) -> Outcome:
     if row.bad is not None:
         bad = row.bad
         return Outcome(
-            "", bad.source, bad.number, check=Check.ROW, reason=bad.reason, bad=True, loss=bad.loss
+            "", bad.source, bad.number, check=Check.ROW, reason=bad.error, bad=True, loss=bad.loss
         )
     if not row.examples:
         reason = "no response in it"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, cast
+
+from ifcurate.phrases import count
 
 DEMO: Final = "demo:"  # prefix of the name of a file that comes with the package
 _COPIES: Final = Path("ifcurate-runs", "downloads")
@@ -51,9 +54,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as it is in its source. `value` is None when `error` has the reason.
+    """One row as it is in its source, and in `error` the reason why it cannot be used.
 
-    `ends` marks a row that also represents the rows after it that could not be read.
+    `value` is None for a row that cannot be read. `ends` marks a row that also represents the rows
+    after it that could not be read.
     """
 
     source: str
@@ -76,6 +80,26 @@ class RawRow:
         if self.line is not None:
             return f"{self.source}:{self.line}"
         return f"{self.source} row {self.number}"
+
+    @property
+    def loss(self) -> str:
+        """The message that a source was not read completely; "" when only this row is bad."""
+        before = count(self.number, "row") if self.number else "no row"
+        return f"{self.source}: {self.error} ({before} of it before)" if self.ends else ""
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the record of a row that cannot be used in the quarantine file."""
+        raw = self.raw
+        if raw is None and self.value is not None:
+            text = json.dumps(self.value, ensure_ascii=False, default=str)
+            raw = text.encode("utf-8", "backslashreplace")
+        return {
+            "source": self.source,
+            "row": self.number,
+            "line": self.line,
+            "reason": self.error,
+            "raw": None if raw is None else raw.decode("utf-8", "backslashreplace"),
+        }
 
 
 def _text_size(value: Any) -> int:

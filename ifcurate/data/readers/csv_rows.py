@@ -11,8 +11,7 @@ import csv
 import re
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from typing import IO, Final
+from typing import Final
 
 from ifcurate.data.readers.files import (
     BROKEN,
@@ -22,54 +21,16 @@ from ifcurate.data.readers.files import (
     broken_source,
     not_utf8,
     open_binary,
-    read_line,
+    read_lines,
 )
 from ifcurate.phrases import count
 
 _CUT: Final = "; the file may be cut off here"  # if the last line has no line end
 _DELIMITERS: Final = ",;\t|"  # spreadsheets in many languages write semicolons
-_PATIENCE: Final = 256 * 1024 * 1024  # bytes that may be read twice because of broken quotes
 
-
-_Line = tuple[bytes, str]  # a line, and why it cannot be read
-
-
-class _Lines(Iterator[str]):
-    """Text lines for the csv module. Lines can be returned and read again."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._again: deque[_Line] = deque()
-        self._taken: list[_Line] = []
-        self.line = 0
-
-    def __next__(self) -> str:
-        raw, error = self._again.popleft() if self._again else self._read()
-        self.line += 1
-        self._taken.append((raw, error))
-        if error:
-            raise csv.Error(error)
-        return raw.decode("utf-8", "surrogateescape")
-
-    def _read(self) -> _Line:
-        raw, error = read_line(self._stream, first=self.line == 0)
-        if not raw:
-            raise StopIteration
-        return raw, error
-
-    def take(self) -> bytes:
-        """Return the bytes of the lines read since the last call."""
-        raw = b"".join(line for line, _ in self._taken)
-        self._taken.clear()
-        return raw
-
-    def take_first(self) -> tuple[bytes, int]:
-        """Return the first line since the last call, and the number of bytes to read again."""
-        first, *others = self._taken or [(b"", "")]
-        self._taken.clear()
-        self._again.extendleft(reversed(others))
-        self.line -= len(others)
-        return first[0], sum(len(line) for line, _ in others)
+#: A record of a file: its first line, its bytes, its cells, the reason why it cannot be read, and
+#: whether nothing is read after it. Of a record that cannot be read, only the first line.
+_Record = tuple[int, bytes, list[str], str, bool]
 
 
 def csv_delimiter(source: Source) -> str:
@@ -78,88 +39,79 @@ def csv_delimiter(source: Source) -> str:
         return "\t"
     try:
         with open_binary(source) as stream:
-            header, _ = read_line(stream, first=True)
-            while header and not header.strip():
-                header, _ = read_line(stream, first=False)
+            header = next((line for line, _ in read_lines(stream) if line.strip()), b"")
     except BROKEN:
         return ","
     header = re.sub(rb'"[^"]*"', b"", header)
     return next((sign for sign in _DELIMITERS if sign.encode() in header), ",")
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A record of a file, or the first line of one that cannot be read."""
-
-    line: int
-    raw: bytes
-    cells: list[str]
-    error: str = ""
-    ends: bool = False  # nothing is read after it
-
-
 def _records(source: Source) -> Generator[_Record, None, None]:
     """Yield every record that is not an empty line, the header too."""
     csv.field_size_limit(MAX_ROW_BYTES)
-    patience = _PATIENCE
     delimiter = csv_delimiter(source)
+    line = 1
+    taken: list[tuple[bytes, str]] = []  # the lines of the record
+    again: deque[tuple[bytes, str]] = deque()  # lines to read again
     with open_binary(source) as stream:
-        lines = _Lines(stream)
-        while patience >= 0:
-            line = 1 + lines.line
+        lines = read_lines(stream)
+
+        def texts() -> Iterator[str]:
+            while found := again.popleft() if again else next(lines, None):
+                taken.append(found)
+                if found[1]:
+                    raise csv.Error(found[1])
+                yield found[0].decode("utf-8", "surrogateescape")
+
+        while True:
             try:
-                for cells in csv.reader(lines, delimiter=delimiter, strict=True):
-                    raw = lines.take()
+                for cells in csv.reader(texts(), delimiter=delimiter, strict=True):
                     if cells:
-                        yield _Record(line, raw, cells)
-                    line = 1 + lines.line
+                        yield line, b"".join(raw for raw, _ in taken), cells, "", False
+                    line += len(taken)
+                    taken.clear()
                 return
             except csv.Error as error:
-                raw, wasted = lines.take_first()
-                patience -= wasted
-                yield _Record(line, raw, [], f"not readable as CSV ({error})", patience < 0)
+                again.extendleft(reversed(taken[1:]))
+                yield line, taken[0][0], [], f"not readable as CSV ({error})", False
+                line += 1
+                taken.clear()
             except BROKEN as error:
-                yield _Record(line, lines.take(), [], f"the file breaks off here ({error})", True)
+                raw = b"".join(raw for raw, _ in taken)
+                yield line, raw, [], f"the file breaks off here ({error})", True
                 return
 
 
 def csv_header(source: Source) -> bytes:
     """Return the bytes of a CSV file's header, line end included; empty when it cannot be read."""
     with contextlib.closing(_records(source)) as records:
-        first = next(records, None)
-    return first.raw if first and not first.error else b""
+        _, raw, _, error, _ = next(records, (0, b"", [], "", True))
+    return b"" if error else raw
 
 
 def read_csv(source: Source) -> Iterator[RawRow]:
     """Yield a row for each record after the first, which names the columns."""
     number = 0
     header: list[str] = []
-    for record in _records(source):
+    for line, raw, cells, error, ends in _records(source):
         reason = ""
-        if record.ends or (record.error and not header):
-            reason = f"{record.error}; what follows is not read"
+        if ends or (error and not header):
+            reason = f"{error}; what follows is not read"
         elif not header:
-            header = record.cells
-            reason = _bad_header(header, record.raw)
+            header = cells
+            reason = _bad_header(header, raw)
         else:
-            yield _row(source, number, record, header)
+            cut = len(cells) < len(header) and not raw.endswith((b"\n", b"\r"))
+            raw = raw.rstrip(b"\r\n")
+            error = error or not_utf8(raw)
+            if not error and len(cells) != len(header):
+                error = f"{count(len(cells), 'cell')} where the header has {len(header)}"
+            value = None if error else dict(zip(header, cells, strict=True))
+            yield RawRow(source.name, number, line, raw, value, error + _CUT * cut, ends=cut)
             number += 1
         if reason:
-            yield broken_source(source, number, record.line, reason, record.raw)
+            yield broken_source(source, number, line, reason, raw)
             return
-
-
-def _row(source: Source, number: int, record: _Record, header: list[str]) -> RawRow:
-    n = len(record.cells)
-    cut = n < len(header) and not record.raw.endswith((b"\n", b"\r"))
-    raw = record.raw.rstrip(b"\r\n")
-    reason = record.error or not_utf8(raw)
-    if not reason and n != len(header):
-        reason = f"{count(n, 'cell')} where the header has {len(header)}"
-    if cut:
-        reason += _CUT
-    value = None if reason else dict(zip(header, record.cells, strict=True))
-    return RawRow(source.name, number, record.line, raw, value, reason, ends=cut)
 
 
 def _bad_header(header: list[str], raw: bytes) -> str:

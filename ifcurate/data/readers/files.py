@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -142,21 +143,23 @@ def open_binary(source: Source) -> IO[bytes]:
     return source.path.open("rb", buffering=1 << 17)
 
 
-def read_line(stream: IO[bytes], *, first: bool) -> tuple[bytes, str]:
-    """Return the next line with its end. For a line that is too long, its start and the reason.
+def read_lines(stream: IO[bytes]) -> Iterator[tuple[bytes, str]]:
+    """Yield each line with its end and "". For a line that is too long, its start and the reason.
 
-    The `first` line of a file has no byte order mark.
+    The byte order mark is left out.
     """
-    raw = stream.readline(MAX_ROW_BYTES + 1)
-    reason = ""
-    if len(raw) > MAX_ROW_BYTES:
-        part, size = raw, len(raw)
-        while part and not part.endswith(b"\n"):
-            part = stream.readline(1 << 18)
-            size += len(part)
-        reason = f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read"
-        raw = raw[:HEAD]
-    return raw.removeprefix(b"\xef\xbb\xbf") if first else raw, reason
+    mark = b"\xef\xbb\xbf"
+    while raw := stream.readline(MAX_ROW_BYTES + 1):
+        reason = ""
+        if len(raw) > MAX_ROW_BYTES:
+            part, size = raw, len(raw)
+            while part and not part.endswith(b"\n"):
+                part = stream.readline(1 << 18)
+                size += len(part)
+            reason = f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read"
+            raw = raw[:HEAD]
+        yield raw.removeprefix(mark), reason
+        mark = b""
 
 
 def not_utf8(raw: bytes) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import itertools
+import json
 import os
 import shlex
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
-
-from pydantic import BaseModel, Field, ValidationError
+from typing import Any, Final
 
 from ifcurate.errors import DataError
 from ifcurate.phrases import count, first_line
@@ -23,24 +23,6 @@ _RESULTS: Final = {
     "filter.json": "kept/[!.]*",
     "augment.json": "*.counterfactual.json*",
 }
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-class _File(BaseModel):
-    filename: str
-
-
-class _State(BaseModel):
-    """`state.json` of a saved dataset."""
-
-    data_files: list[_File] = Field(alias="_data_files")
-    indices: list[_File] | None = Field(None, alias="_indices_data_files")
-
-
-class _Splits(BaseModel):
-    """`dataset_dict.json` of several saved datasets."""
-
-    splits: list[str]
 
 
 def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str]:
@@ -124,7 +106,8 @@ def _visible_files(folder: Path) -> list[Path]:
 
 
 def _split_folder(folder: Path, split: str) -> Path:
-    splits = _load(folder / "dataset_dict.json", _Splits).splits
+    with _load(folder / "dataset_dict.json") as saved:
+        splits = [str(name) for name in saved["splits"]]
     if split not in splits:
         raise DataError(
             f"{folder}: no split {split!r}; found {', '.join(splits) or 'none'}; "
@@ -134,21 +117,23 @@ def _split_folder(folder: Path, split: str) -> Path:
 
 
 def _saved_files(folder: Path) -> list[str]:
-    state = _load(folder / "state.json", _State)
-    if state.indices:
-        raise DataError(
-            f"{folder}: has a selection of rows beside the data (from an old version of "
-            "datasets); save it again: dataset.flatten_indices().save_to_disk(NEW)"
-        )
-    return [str(_inside(folder, file.filename)) for file in state.data_files]
+    with _load(folder / "state.json") as state:
+        if state.get("_indices_data_files"):
+            raise DataError(
+                f"{folder}: has a selection of rows beside the data (from an old version of "
+                "datasets); save it again: dataset.flatten_indices().save_to_disk(NEW)"
+            )
+        return [str(_inside(folder, str(file["filename"]))) for file in state["_data_files"]]
 
 
-def _load(path: Path, model: type[_Model]) -> _Model:
+@contextlib.contextmanager
+def _load(path: Path) -> Iterator[dict[str, Any]]:
+    """The object in a file of a saved dataset. Raises `DataError` if it lacks what is read."""
     try:
-        return model.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        yield json.loads(path.read_bytes())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path}: not what datasets.save_to_disk writes; found "
+            f"{path}: not what datasets.save_to_disk writes; found {type(error).__name__}: "
             f"{first_line(error)}; save the dataset again"
         ) from error
 

@@ -17,11 +17,10 @@ from ifcurate.data.readers.files import (
     broken_source,
     not_utf8,
     open_binary,
-    read_line,
+    read_lines,
 )
 from ifcurate.data.readers.window import (
     DECODER,
-    Element,
     Window,
     describe_error,
     is_cut_off,
@@ -39,28 +38,22 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     number = 0
     line = 0
     with open_binary(source) as stream:
-        while True:
-            line += 1
-            try:
-                raw, too_long = read_line(stream, first=line == 1)
-            except BROKEN as error:
-                reason = f"the file breaks off here ({error}); what follows is not read"
-                yield broken_source(source, number, line, reason, b"")
-                return
-            if not raw:
-                return
-            open_end = not raw.endswith(b"\n")
-            raw = raw.rstrip(b"\r\n")
-            if not raw.strip():
-                continue  # an empty line is not a row
-            value, reason = None, too_long and f"{too_long}; split the row"
-            if open_end and not too_long and (cut_off := _broken_off(raw)):
-                yield broken_source(source, number, line, cut_off, raw)
-                return
-            if parse and not too_long:
-                value, reason = parse_line(raw)
-            yield RawRow(source.name, number, line, raw, value, reason)
-            number += 1
+        try:
+            for line, (whole, too_long) in enumerate(read_lines(stream), 1):
+                raw = whole.rstrip(b"\r\n")
+                if not raw.strip():
+                    continue  # an empty line is not a row
+                value, reason = None, too_long and f"{too_long}; split the row"
+                if not whole.endswith(b"\n") and not too_long and (cut_off := _broken_off(raw)):
+                    yield broken_source(source, number, line, cut_off, raw)
+                    return
+                if parse and not too_long:
+                    value, reason = parse_line(raw)
+                yield RawRow(source.name, number, line, raw, value, reason)
+                number += 1
+        except BROKEN as error:
+            reason = f"the file breaks off here ({error}); what follows is not read"
+            yield broken_source(source, number, line + 1, reason, b"")
 
 
 def _broken_off(raw: bytes) -> str:
@@ -84,9 +77,13 @@ def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
         column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         more = _NOT_ONE_LINE if raw.strip().endswith((b"{", b"[", b",")) else ""
         return None, f"invalid JSON{column}: {describe_error(error)}{more}"
-    if not isinstance(value, dict):
-        return None, f"a row must be a JSON object; found {type(value).__name__}"
-    return value, ""
+    reason = _no_row(value)
+    return (None, reason) if reason else (value, "")
+
+
+def _no_row(value: Any) -> str:
+    kind = type(value).__name__
+    return "" if kind == "dict" else f"a row must be a JSON object; found {kind}"
 
 
 def read_json_array(source: Source) -> Iterator[RawRow]:
@@ -96,7 +93,10 @@ def read_json_array(source: Source) -> Iterator[RawRow]:
         window = Window(stream)
         window.skip_space()
         for element in read_elements(window):
-            yield _array_row(source, number, element)
+            raw, value, reason = element.raw, element.value, element.reason
+            reason = reason or _no_row(value) or not_utf8(raw)
+            value = None if reason else value
+            yield RawRow(source.name, number, element.line, raw, value, reason, ends=element.ends)
             if element.ends:
                 return
             number += 1
@@ -104,13 +104,3 @@ def read_json_array(source: Source) -> Iterator[RawRow]:
             reason = "text after the end of the array, which is not read"
             line = window.mark_line()
             yield broken_source(source, number, line, reason, window.head())
-
-
-def _array_row(source: Source, number: int, element: Element) -> RawRow:
-    reason, value = element.reason, element.value
-    if not reason and not isinstance(value, dict):
-        reason = f"a row must be a JSON object; found {type(value).__name__}"
-    reason = reason or not_utf8(element.raw)
-    value = None if reason else value
-    line, raw = element.line, element.raw
-    return RawRow(source.name, number, line, raw, value, reason, ends=element.ends)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ifcurate.data.readers.files import HEAD, RawRow, Source, open_binary
+from ifcurate.data.readers.files import HEAD, RawRow, Source, not_utf8, open_binary
 from ifcurate.data.readers.window import Element, Window, describe_error, read_elements
 
 #: The lists inside an article, each in an item of the one before, and the name of an item.
@@ -56,29 +56,26 @@ def read_squad(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     """Yield a row for each question. With `parse` off, a row has only its bytes."""
     with open_binary(source) as stream:
         for number, question in enumerate(_questions(Window(stream))):
-            if question.reason:
-                head, reason = question.raw[:HEAD], question.reason
-                yield RawRow(source.name, number, None, head, None, reason, ends=question.ends)
-            else:
-                yield _row(source, number, question.value, parse=parse)
+            raw, value, reason = question.raw[:HEAD], None, question.reason
+            if not reason:
+                raw, reason = _write(question.value)
+                value = question.value if parse and not reason else None
+            yield RawRow(source.name, number, None, raw, value, reason, ends=question.ends)
 
 
-def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> RawRow:
+def _write(value: Any) -> tuple[bytes, str]:
+    """Return a value as a line of JSON, and why it cannot be a row; "" if it can."""
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (RecursionError, ValueError) as error:
-        reason = f"cannot be written as a row: {describe_error(error)}"
-        return RawRow(source.name, number, None, _show(value), None, reason)
+    except RecursionError as error:
+        return b"", f"cannot be written as a row: {describe_error(error)}"
     try:
-        raw = text.encode("utf-8")
+        raw = text.encode("utf-8", "surrogateescape")  # bytes that are not UTF-8 as in the file
     except UnicodeEncodeError as error:
-        half = ord(text[error.start])
-        reason = f"half a surrogate pair (\\u{half:04x}), which is not a character"
-        if 0xDC80 <= half <= 0xDCFF:  # the window's form of such bytes
-            reason = "not UTF-8; convert the file to UTF-8"
-        raw = text.encode("utf-8", "backslashreplace")
-        return RawRow(source.name, number, None, raw, None, f"{reason}: repair or drop the row")
-    return RawRow(source.name, number, None, raw, value if parse else None)
+        half = f"half a surrogate pair (\\u{ord(text[error.start]):04x})"
+        reason = f"{half}, which is not a character: repair or drop the row"
+        return text.encode("utf-8", "backslashreplace"), reason
+    return raw, not_utf8(raw)
 
 
 def _questions(window: Window) -> Iterator[Element]:
@@ -93,54 +90,38 @@ def _questions(window: Window) -> Iterator[Element]:
             yield replace(element, reason=f"{place}: {element.reason}{lost}", ends=True)
         if element.ends:
             return
-    if reason := _wrong_end(window):
-        yield Element(window.line, window.head(), reason=reason, ends=True)
-
-
-def _wrong_end(window: Window) -> str:
-    """Return why the text after the articles is not the end of their object; "" if it is."""
     # The articles are already read, so a number replaces them.
     window.text = '{"data": 0' + window.text[window.at :]
     window.at = 0
-    _, end, error = window.element()
-    if window.broken:
-        return f"the file breaks off here ({window.broken}); what follows is not read"
-    if error is not None:
-        return "the object around the articles is malformed here; what follows is not read"
-    window.at = end
-    return "text after the end of the object, which is not read" if window.skip_space() else ""
+    _, window.at, error = window.element()
+    reason = "text after the end of the object"
+    if window.broken or error is not None:
+        reason = window.why_stopped("the object around the articles is malformed here")
+    elif not window.skip_space():
+        return
+    reason += "; what follows is not read"
+    yield Element(window.line, window.head(), reason=reason, ends=True)
 
 
 def _walk(
     whole: Any, lists: Sequence[tuple[str, str]], around: dict[str, Any], place: str
 ) -> Iterator[Element]:
     """Yield the questions in the innermost list, with the members `around` them."""
-    kind = type(whole).__name__
-    if not lists:
-        if isinstance(whole, dict):
-            yield Element(0, b"", {**around, **whole})
-        else:
-            yield _bad(whole, f"{place}: expected an object; found {kind}")
-        return
-    (name, label), *inner = lists
+    expected = f" with {lists[0][0]!r}" if lists else ""
     if not isinstance(whole, dict):
-        yield _bad(whole, f"{place}: expected an object with {name!r}; found {kind}")
-    elif not isinstance(whole.get(name), list):
+        found = type(whole).__name__
+        yield _bad(whole, f"{place}: expected an object{expected}; found {found}")
+    elif not lists:
+        yield Element(0, b"", {**around, **whole})
+    elif not isinstance(whole.get(lists[0][0]), list):
         keys = ", ".join(whole) or "(none)"
-        yield _bad(whole, f"{place}: no list {name!r}; found the keys {keys}")
+        yield _bad(whole, f"{place}: no list {lists[0][0]!r}; found the keys {keys}")
     else:
+        (name, label), *inner = lists
         around = {**around, **{k: v for k, v in whole.items() if k != name}}
         for n, item in enumerate(whole[name], 1):
             yield from _walk(item, inner, around, f"{place}, {label} {n}")
 
 
 def _bad(value: Any, reason: str) -> Element:
-    return Element(0, _show(value), reason=reason)
-
-
-def _show(value: Any) -> bytes:
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (RecursionError, ValueError):
-        text = repr(type(value))
-    return text.encode("utf-8", "backslashreplace")[:HEAD]
+    return Element(0, _write(value)[0], reason=reason)

@@ -176,8 +176,7 @@ def read_elements(window: Window) -> Iterator[Element]:
         window.at += 1
         return
     reason = "expected ',' or ']' here: the array is not closed; the file may be cut off"
-    if window.broken:
-        reason = f"the file breaks off here ({window.broken}); what follows is not read"
+    reason = window.why_stopped(reason) + "; what follows is not read" * bool(window.broken)
     yield Element(window.mark_line(), window.head(), reason=reason, ends=True)
 
 

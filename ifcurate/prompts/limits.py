@@ -147,35 +147,28 @@ def limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_growth(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Raise `LimitError` when this method or filter would make too large a value."""
-    if name in _GROWING and args:
-        _GROWING[name](args[0], [*args[1:], *kwargs.values()])
+    """Raise `LimitError` when this method or filter would make too large a value.
 
-
-def _refuse_translate(_text: Any, _more: list[Any]) -> None:
-    raise LimitError("it calls translate, which has no bound")
-
-
-def _check_join(value: Any, more: list[Any]) -> None:
-    """`glue.join(items)`, or the filter: `items | join(glue)`."""
-    glue, items = (value, more[:1]) if isinstance(value, str) else (_longest(more), [value])
-    glue_size = glue if isinstance(glue, int) else len(glue)
-    for values in items:
-        if isinstance(values, list | tuple):
-            _check_size(sum(_size(item) + glue_size for item in values))
-
-
-def _check_replace(value: Any, more: list[Any]) -> None:
-    times = str(value).count(str(more[0])) if more else 0
-    _check_size(_size(value) + times * _longest(more))
-
-
-def _check_padding(value: Any, more: list[Any]) -> None:
-    """Padding and indenting, which add up to a width to each line or cell."""
-    text = str(value)
-    widest = max((abs(n) for n in more if isinstance(n, int)), default=0)
-    lines = text.count("\n") + text.count("\t") + 1
-    _check_size(len(text) + lines * (widest + _longest(more)))
+    The value has its parts, and in each of its places at most the longest other text, or a width.
+    """
+    if name == "translate":
+        raise LimitError("it calls translate, which has no bound")
+    if name not in _PLACES or not args:
+        return
+    value, *more = (*args, *kwargs.values())
+    if name == "join" and isinstance(value, str):  # glue.join(items)
+        value, more = (more or [""])[0], [value]
+    flat = [v for item in more for v in (item.values() if isinstance(item, dict) else [item])]
+    whole = value if name == "join" else str(value)
+    has_width = name in _PADDING
+    if name.startswith("format"):
+        if _LONG_WIDTH.search(whole):
+            raise LimitError("it formats with a width of ten million or more")
+        has_width = "*" in whole or ":{" in whole  # a width may be a value
+    widths = [abs(v) for v in flat if isinstance(v, int)] if has_width else []
+    n_places = _PLACES[name](whole, more)
+    parts = sum(map(_size, whole)) if isinstance(whole, list | tuple) else _size(whole)
+    _check_size(parts + n_places * max([*map(_size, flat), *widths], default=0))
 
 
 def _check_product(left: Any, right: Any) -> None:
@@ -195,36 +188,19 @@ def _check_power(left: Any, right: Any) -> None:
 
 def _check_percent(left: Any, right: Any) -> None:
     if isinstance(left, str):
-        _check_format(left, right if isinstance(right, tuple) else (right,))
-
-
-def _longest(values: list[Any]) -> int:
-    return max((len(value) for value in values if isinstance(value, str)), default=0)
-
-
-def _check_format(text: str, values: Iterable[Any]) -> None:
-    values = list(values)
-    if _LONG_WIDTH.search(text):
-        raise LimitError("it formats with a width of ten million or more")
-    flat = [v for value in values for v in (value.values() if isinstance(value, dict) else [value])]
-    sizes = [_size(value) for value in flat]
-    if "*" in text or ":{" in text:  # a width may be a value
-        sizes += [abs(value) for value in flat if isinstance(value, int)]
-    places = text.count("{") + text.count("%")
-    _check_size(len(text) + places * max(sizes, default=0))
+        _check_growth("format", (left, *(right if isinstance(right, tuple) else (right,))), {})
 
 
 _PADDING: Final = (
     *("expandtabs", "indent", "ljust", "rjust", "center", "zfill", "wordwrap"),
     *("tojson", "batch", "slice"),
 )
-_GROWING: Final[Mapping[str, Callable[[Any, list[Any]], None]]] = {
-    "translate": _refuse_translate,
-    "join": _check_join,
-    "replace": _check_replace,
-    "format": lambda text, more: _check_format(str(text), more),
-    "format_map": lambda text, more: _check_format(str(text), more),
-    **dict.fromkeys(_PADDING, _check_padding),
+#: The number of places in a value where a method or filter writes another text, or a width.
+_PLACES: Final[Mapping[str, Callable[[Any, list[Any]], int]]] = {
+    "join": lambda items, _: _size(items),
+    "replace": lambda text, more: text.count(str(more[0])) if more else 0,
+    **dict.fromkeys(("format", "format_map"), lambda text, _: text.count("{") + text.count("%")),
+    **dict.fromkeys(_PADDING, lambda text, _: text.count("\n") + text.count("\t") + 1),
 }
 _CHECKS: Final[Mapping[str, Callable[[Any, Any], None]]] = {
     "*": _check_product,

@@ -77,15 +77,6 @@ class _Pending:
     both: tuple[Rendered, Rendered]  # with the context and without it
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """An encoded text: the ids before the response, and those of the response."""
-
-    prefix: list[int]
-    response: list[int]
-    straddled: int  # characters of the prompt inside the first response token
-
-
 def build_pairs(
     examples: Sequence[Example],
     template: Template,
@@ -231,17 +222,18 @@ class _Builder:
     def _pair(
         self, example: Example, both: tuple[Rendered, Rendered], encoded: Sequence[Encoding]
     ) -> PromptPair:
-        cut, other = map(self.cut, both, encoded)
-        if not cut.response:
+        (full, straddled), (bare, _) = map(self.cut, both, encoded)
+        response = full.ids[full.response_start :]
+        if not response:
             return PromptPair(example, "empty_response", "the response has no token")
-        forced = cut.response != other.response
+        forced = response != bare.ids[bare.response_start :]
         if forced:
             # Both variants are scored on the ids of the variant with context.
             kept = both[1].prefix
-            if cut.straddled and kept.endswith(both[0].prefix[-cut.straddled :]):
-                kept = kept[: -cut.straddled]
-            other = self.cut(Rendered(kept, "", ""), self.tokenizer.encode(kept))
-        full, bare = (Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other))
+            if straddled and kept.endswith(both[0].prefix[-straddled:]):
+                kept = kept[:-straddled]
+            start = self.cut(Rendered(kept, "", ""), self.tokenizer.encode(kept))[0].ids
+            bare = Prompt([*start, *response], len(start))
         sizes = len(full.ids), len(bare.ids)
         fits = max(sizes) <= self.max_length
         return PromptPair(
@@ -251,12 +243,14 @@ class _Builder:
             full if fits else None,
             bare if fits else None,
             n_tokens=sizes,
-            boundary_straddles=cut.straddled > 0,
+            boundary_straddles=straddled > 0,
             response_ids_forced=forced,
         )
 
-    def cut(self, rendered: Rendered, encoding: Encoding) -> _Cut:
+    def cut(self, rendered: Rendered, encoding: Encoding) -> tuple[Prompt, int]:
         """Divide an encoding at the response's first character.
+
+        Returns the prompt, and how many of its characters are inside the first response token.
 
         A token with characters of both sides belongs to the response, because otherwise the
         first word of the response would not be scored.
@@ -266,8 +260,9 @@ class _Builder:
         prefix = ids[:first]
         if tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
             prefix = [tokenizer.bos_id, *prefix]
+        prefix = prefix or [tokenizer.fallback_start_id]
         straddled = self._count_straddled(rendered, encoding, first)
-        return _Cut(prefix or [tokenizer.fallback_start_id], ids[first:], straddled)
+        return Prompt(prefix + ids[first:], len(prefix)), straddled
 
     def _first_response_token(self, rendered: Rendered, encoding: Encoding) -> int:
         boundary, offsets = len(rendered.prefix), encoding.offsets
@@ -349,5 +344,4 @@ def build_prompts(
     builder = _Builder(template, tokenizer, ScoreSettings(score_eot=True))
     rendered = [template.render(without_end_marker(example)) for example in examples]
     encodings = tokenizer.encode_batch([builder.text(r) for r in rendered])
-    cuts = map(builder.cut, rendered, encodings)
-    return [Prompt(cut.prefix + cut.response, len(cut.prefix)) for cut in cuts]
+    return [prompt for prompt, _ in map(builder.cut, rendered, encodings)]

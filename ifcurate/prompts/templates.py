@@ -8,6 +8,7 @@ model folders and other people's files, so they run in Jinja's sandbox.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
 _MARK: Final = "\ue0f1response\ue0f2"
 
 _LETTERS: Final = string.ascii_letters
-
-_PREAMBLE: Final = (
-    "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request."
-)
-_PREAMBLE_WITH_INPUT: Final = (
-    "Below is an instruction that describes a task, paired with an input that provides "
-    "further context. Write a response that appropriately completes the request."
-)
 
 _FOLDER: Final = files("ifcurate.prompts").joinpath("built_in")
 BUILT_IN: Final = {
@@ -152,8 +144,7 @@ class Template:
                 f"template {self.name}: has one text for both variants; "
                 "the ablation 'template' is for alpaca only; use 'drop'"
             )
-        preamble = _PREAMBLE_WITH_INPUT if variant == "with" else _PREAMBLE
-        values = {**self.special_tokens, **_fields(example), "preamble": preamble}
+        values = {**self.special_tokens, **_fields(example), "variant": variant}
         return run_template(self._compiled, values, self.name)
 
     def _render_chat(self, messages: Sequence[Mapping[str, Any]], tools: Any) -> str:
@@ -231,8 +222,7 @@ def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokeni
 def _check_variables(template: Template, variables: set[str]) -> None:
     """Raise `TemplateError` for a name that no example has: it would be rendered as empty text."""
     known = [name for name in _fields(_PROBE) if name != "response"]
-    allowed = {*known, *template.special_tokens, "response", "preamble"}
-    unknown = variables - allowed
+    unknown = variables - {*known, *template.special_tokens, "response", "variant"}
     for name in sorted(unknown and unknown - template.optional_variables()):
         raise TemplateError(
             f"template {template.name}: reads {name!r}, which no example has"
@@ -286,27 +276,20 @@ def _load_chat(name: str, source: str, tokens: Mapping[str, str]) -> Template:
     """
     plain = _build(name, source, tokens, is_chat=True)
     folds = set()
-    user = Turn("user", "User says.")
     call = {"type": "function", "function": {"name": "f", "arguments": {"a": "1"}}}
-    probes: dict[str, Example] = {
-        "system": Example(instruction="Asked.", response="R.", system="System says."),
-        "tool": Example(
-            instruction="Asked.",
-            response="R.",
-            trailing=(Turn("assistant", "", tool_calls=(call,)), Turn("tool", "Tool says.")),
-        ),
-        "repeated": Example(instruction="Asked.", response="R.", history=(user,)),
+    called = (Turn("assistant", "", tool_calls=(call,)), Turn("tool", "Tool says."))
+    probes: dict[str, tuple[str, dict[str, Any]]] = {
+        "system": ("System says.", {"system": "System says."}),
+        "tool": ("Tool says.", {"trailing": called}),
+        "repeated": ("User says.", {"history": (Turn("user", "User says."),)}),
     }
-    plain.render(Example(instruction="Asked.", response="R."))
-    for role, probe in probes.items():
-        try:
-            text = plain.render(probe).prefix
-        except TemplateError:
-            folds.add(role)
-            continue
-        content = {"system": "System says.", "tool": "Tool says.", "repeated": "User says."}[role]
-        if content not in text:
-            folds.add(role)
+    asked = Example(instruction="Asked.", response="R.")
+    plain.render(asked)
+    for role, (content, more) in probes.items():
+        with contextlib.suppress(TemplateError):
+            if content in plain.render(replace(asked, **more)).prefix:
+                continue
+        folds.add(role)
     spaced = to_messages(_PROBE, frozenset(), f"  {_MARK}  ")
     strips = "  " + _MARK not in plain._render_chat(spaced, None)
     return _build(

@@ -21,23 +21,29 @@ FORMAT_ROWS: Final = 100  # rows from which the format is detected
 _ADVICE: Final = re.compile("; (convert|join|split|rename|remove) ")  # in the reason of a bad row
 
 
-def none_of(n: int) -> str:
-    """Return the subject of a sentence about the first rows, with its verb."""
-    return f"none of the first {n} rows can" if n > 1 else "its one row cannot"
+def refuse_rows(bad: Sequence[RawRow], how: str, advice: str) -> DataError:
+    """Return the error for first rows of a source that all cannot be read."""
+    n, first = len(bad), bad[0]
+    what = f"none of the first {n} rows can" if n > 1 else "its one row cannot"
+    what = "cannot" if n == 1 and first.ends else what
+    more = "; the first says" * (n > 1)
+    return DataError(f"{first.source}: {what} be read{how}{more}: {first.error}{advice}")
 
 
-def detect_formats(sources: Sequence[Source], look: Callable[[Source], list[RawRow]]) -> list[str]:
+def detect_formats(
+    sources: Sequence[Source], first_rows: Callable[[Source, int], list[RawRow]]
+) -> list[str]:
     """Return the format of each source; the first detected one if it cannot be detected.
 
-    `look` returns the first rows of a source. For example, all rows of a file without a column
-    for the response are quarantined.
+    `first_rows` returns the first rows of a source. For example, all rows of a file without a
+    column for the response are quarantined.
     Raises `DataError` when no source's format can be detected.
     """
     names: list[str] = []
     problems: list[DataError] = []
     for source in sources:
         try:
-            names.append(_detect_format(source, look(source)))
+            names.append(_detect_format(source, first_rows(source, FORMAT_ROWS)))
         except DataError as error:
             if source.format == "hub":
                 raise
@@ -50,16 +56,12 @@ def detect_formats(sources: Sequence[Source], look: Callable[[Source], list[RawR
 
 
 def _detect_format(source: Source, first: Sequence[RawRow]) -> str:
-    values = [raw.value for raw in first if raw.value is not None]
-    if not values:
-        if not first:
-            raise DataError(f"{source.name}: no row in it; nothing to read")
-        error = first[0].error
-        more = "; the first says" * (len(first) > 1)
-        what = none_of(len(first)) if more or not first[0].ends else "cannot"
-        advice = "" if _ADVICE.search(error) else "; check the file"
-        raise DataError(f"{source.name}: {what} be read{more}: {error}{advice}")
-    return detect_format(values, source.name)
+    if values := [raw.value for raw in first if raw.value is not None]:
+        return detect_format(values, source.name)
+    if not first:
+        raise DataError(f"{source.name}: no row in it; nothing to read")
+    advice = "" if _ADVICE.search(first[0].error) else "; check the file"
+    raise refuse_rows(first, "", advice)
 
 
 def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:

@@ -17,18 +17,24 @@ from ifcurate.contexts.find import find_context
 from ifcurate.contexts.language_files import read_language
 from ifcurate.contexts.learn import LOOKED_AT, learn_templates
 from ifcurate.contexts.words import add_languages
-from ifcurate.data.detection import FORMAT_ROWS, detect_formats, none_of
+from ifcurate.data.detection import FORMAT_ROWS, detect_formats, refuse_rows
 from ifcurate.data.known_sets import KnownSet, find_known_set
 from ifcurate.data.parse_rows import parse_row, template_texts
 from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
-from ifcurate.data.readers.rows import count_rows, describe_subfolders, open_sources, read_rows
-from ifcurate.data.readers.samples import look_at, spread_rows
+from ifcurate.data.readers.rows import (
+    count_rows,
+    describe_subfolders,
+    first_rows,
+    open_sources,
+    read_rows,
+)
+from ifcurate.data.readers.samples import spread_rows
 from ifcurate.data.row_formats import RowLayout
 from ifcurate.data.row_results import ReadRow
 from ifcurate.data.unique_names import UniqueNames
 from ifcurate.data.unread import Unread, unread_columns
-from ifcurate.errors import DataError, OptionError, RowError
+from ifcurate.errors import OptionError, RowError
 from ifcurate.memory import PIECE_BYTES
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
@@ -93,7 +99,7 @@ class Examples:
 
         Ids are those of the rows, and may repeat. Chunks that are not selected are not parsed.
         """
-        for number, piece, ends in self._divided_rows(size, most_bytes):
+        for number, piece, ends in divide_rows(self.raw_rows(), size, most_bytes):
             rows = [read_row(*row) for row in piece] if wanted(number) else None
             yield Piece(number, rows, ends)
 
@@ -101,20 +107,7 @@ class Examples:
         self, size: int, most_bytes: int = PIECE_BYTES
     ) -> Iterator[list[tuple[RawRow, RowLayout]]]:
         """Return the same pieces with unparsed rows and their layouts, for `read_row`."""
-        return (piece for _, piece, _ in self._divided_rows(size, most_bytes))
-
-    def _divided_rows(
-        self, size: int, most_bytes: int
-    ) -> Iterator[tuple[int, list[tuple[RawRow, RowLayout]], bool]]:
-        """Yield the number of a chunk, some of its rows, and whether they are its last."""
-        rows = self.raw_rows()
-        for number in itertools.count():
-            empty = True
-            for piece, ends in divide_rows(itertools.islice(rows, size), size, most_bytes):
-                empty = False
-                yield number, piece, ends
-            if empty:
-                return
+        return (piece for _, piece, _ in divide_rows(self.raw_rows(), size, most_bytes))
 
     def raw_rows(self) -> Iterator[tuple[RawRow, RowLayout]]:
         """Return every row unparsed, with its layout, for `read_row`."""
@@ -180,24 +173,26 @@ def rename_repeated(rows: Iterable[ReadRow]) -> Iterator[ReadRow]:
 
 def divide_rows(
     rows: Iterable[tuple[RawRow, RowLayout]], size: int, most_bytes: int
-) -> Iterator[tuple[list[tuple[RawRow, RowLayout]], bool]]:
-    """Pieces of at most `most_bytes` or of one row, each with whether it is the last.
+) -> Iterator[tuple[int, list[tuple[RawRow, RowLayout]], bool]]:
+    """Pieces of chunks of `size` rows, each of at most `most_bytes` or of one row.
 
-    A piece that ends with row `size` is yielded before the next row is read.
+    Yields the number of the chunk, the rows, and whether they are its last. The last piece of a
+    full chunk is yielded before the next row is read.
     """
     held: list[tuple[RawRow, RowLayout]] = []
-    n_bytes = 0
-    for n_rows, (raw, more) in enumerate(rows, 1):
+    n_bytes = number = 0
+    for i, (raw, layout) in enumerate(rows):
+        number = i // size
         if held and n_bytes + raw.size > most_bytes:
-            yield held, False
+            yield number, held, False
             held, n_bytes = [], 0
-        held.append((raw, more))
+        held.append((raw, layout))
         n_bytes += raw.size
-        if n_rows == size:
-            yield held, True
-            return
+        if (i + 1) % size == 0:
+            yield number, held, True
+            held, n_bytes = [], 0
     if held:
-        yield held, True
+        yield number, held, True
 
 
 def read_row(raw: RawRow, layout: RowLayout) -> ReadRow:
@@ -244,7 +239,7 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     sources = open_sources(paths, subset=options.subset, split=options.split)
     if not any(source.format == "hub" for source in sources):
         _refuse_hub_options(options, saved=any(Path(item).is_dir() for item in items))
-    names = detect_formats(sources, _look_at) if format == "auto" else [format] * len(sources)
+    names = detect_formats(sources, first_rows) if format == "auto" else [format] * len(sources)
     layouts = [
         learn_layout(_learning_rows(source), options_layout(name, options))
         for source, name in zip(sources, names, strict=True)
@@ -340,12 +335,8 @@ def learn_layout(rows: Sequence[dict[str, Any]], layout: RowLayout) -> RowLayout
         )
 
 
-def _look_at(source: Source) -> list[RawRow]:
-    return list(look_at(read_rows(source), FORMAT_ROWS))
-
-
 def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:
-    return [raw.value for raw in look_at(read_rows(source), n) if raw.value is not None]
+    return [raw.value for raw in first_rows(source, n) if raw.value is not None]
 
 
 def _refuse_unfit(examples: Examples, format: str) -> None:
@@ -356,8 +347,4 @@ def _refuse_unfit(examples: Examples, format: str) -> None:
             return
         bad.append(row.bad)
     if bad:
-        more = "; the first says" * (len(bad) > 1)
-        raise DataError(
-            f"{bad[0].source}: {none_of(len(bad))} be read as {format}{more}: {bad[0].error}; "
-            "check --format and --columns"
-        )
+        raise refuse_rows(bad, f" as {format}", "; check --format and --columns")

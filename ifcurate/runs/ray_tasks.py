@@ -80,5 +80,5 @@ class ScoringActor:
 
     def _read(self, chunks: Sequence[RawChunk]) -> Iterator[Piece]:
         for number, rows in chunks:
-            for piece, ends in divide_rows(rows, len(rows), self._scorer.piece_bytes):
+            for _, piece, ends in divide_rows(rows, len(rows), self._scorer.piece_bytes):
                 yield Piece(number, [read_row(*row) for row in piece], ends)

@@ -48,6 +48,7 @@ _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods")
 _ARCHIVES: Final = frozenset((".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"))
 _DATA_ENDINGS: Final = [ending + pack for ending in _EXTENSIONS for pack in ("", *COMPRESSIONS)]
 _HEAD: Final = 1 << 16  # bytes from which the kind of a JSON file is detected
+_FIRST_BYTES: Final = 32 << 20  # most bytes of the first rows
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -252,6 +253,17 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
             return read_table(source)
         case _:
             return read_hub(source)
+
+
+def first_rows(source: Source, n: int) -> list[RawRow]:
+    """Return the first `n` rows, or fewer when they are large."""
+    rows, size = [], 0
+    for raw in itertools.islice(read_rows(source), n):
+        rows.append(raw)
+        size += raw.size
+        if size > _FIRST_BYTES:
+            break
+    return rows
 
 
 def count_rows(source: Source, most: int | None = None) -> int | None:

@@ -1,28 +1,16 @@
-"""The first rows of a source, and rows from places that are spread over it."""
+"""Rows from places that are spread over it."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ifcurate.data.readers.files import BROKEN, RawRow, Source
+from ifcurate.data.readers.files import BROKEN, Source
 from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.table_rows import batch_rows, open_table
 
-_FIRST_BYTES: Final = 32 << 20  # most bytes of the first rows
 _PLACES: Final = 8
 _PLACE_BYTES: Final = 4 << 20  # most bytes that are read at one place
-
-
-def look_at(rows: Iterator[RawRow], n: int) -> Iterator[RawRow]:
-    """Yield the first `n` rows, or fewer when they are large."""
-    size = 0
-    for raw in itertools.islice(rows, n):
-        yield raw
-        size += raw.size
-        if size > _FIRST_BYTES:
-            return
 
 
 def spread_rows(source: Source, n: int) -> list[dict[str, Any]]:

@@ -148,15 +148,13 @@ def _draft_turn(before: list[Turn], answer: Turn, tools: str) -> Draft:
     if before and before[0].role == "system":
         system = Text(before[0].content, before[0].path)
         before = before[1:]
-    users = [i for i, turn in enumerate(before) if turn.role == "user"]
-    at = users[-1] if users else -1
-    asked = Text(before[at].content, before[at].path) if users else Text()
+    at = max((i for i, turn in enumerate(before) if turn.role == "user"), default=-1)
     return Draft(
-        instruction=asked,
+        instruction=Text(before[at].content, before[at].path) if at >= 0 else Text(),
         response=_response(answer),
         system=system,
-        history=tuple(before[:at]) if users else (),
-        trailing=tuple(before[at + 1 :]) if users else tuple(before),
+        history=tuple(before[: max(at, 0)]),
+        trailing=tuple(before[at + 1 :]),
         tools=tools,
         response_calls=answer.tool_calls,
     )

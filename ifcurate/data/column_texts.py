@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from ifcurate.data.paths import PASSAGE_KEYS, column_of, read_path, walk_passages
+from ifcurate.data.paths import PASSAGE_KEYS, column_of, read_path, split_names, walk_passages
 from ifcurate.errors import RowError
 from ifcurate.phrases import did_you_mean
 from ifcurate.records import Turn
@@ -159,15 +159,13 @@ def read_contexts(row: Mapping[str, Any], names: str) -> Text:
     Raises `RowError` when the row has none of the columns, or if one has objects without a text
     that is known.
     """
-    parts = [names]
-    if "+" in names and not read_path(row, names)[0]:
-        parts = [name.strip() for name in names.split("+")]
+    parts = split_names(row, names)
     if not any(read_path(row, part)[0] for part in parts):
         read_text(row, parts)  # raises with the columns that were found
-    texts = {part: read_context(row, (part,), "") for part in parts}
     for part in parts:
         check_context(row, part)
-    filled = [text for text in texts.values() if text.text.strip()]
+    texts = [read_context(row, (part,), "") for part in dict.fromkeys(parts)]
+    filled = [text for text in texts if text.text.strip()]
     if len(filled) == 1:
         return filled[0]
     return Text("\n\n".join(text.text for text in filled), names)
@@ -264,15 +262,10 @@ def restore_names(draft: Draft, names: Mapping[str, str]) -> Draft:
         column = column_of(of.path)
         return replace(of, path=names.get(column, column) + of.path[len(column) :])
 
-    return replace(
-        draft,
-        instruction=restore(draft.instruction),
-        response=restore(draft.response),
-        context=restore(draft.context),
-        system=restore(draft.system),
-        history=tuple(map(restore, draft.history)),
-        trailing=tuple(map(restore, draft.trailing)),
-    )
+    texts = ("instruction", "response", "context", "system")
+    changed: dict[str, Any] = {name: restore(getattr(draft, name)) for name in texts}
+    changed["history"] = tuple(map(restore, draft.history))
+    return replace(draft, trailing=tuple(map(restore, draft.trailing)), **changed)
 
 
 def add_columns(draft: Draft, row: Mapping[str, Any], columns: Mapping[str, str]) -> Draft:
@@ -285,6 +278,6 @@ def add_columns(draft: Draft, row: Mapping[str, Any], columns: Mapping[str, str]
     if "system" in columns:
         system = read_part(read_path(row, columns["system"])[1], columns["system"])
         draft = replace(
-            draft, system=system if system.path else read_text(row, (columns["system"],))
+            draft, system=system if system.path else read_text(row, [columns["system"]])
         )
     return draft

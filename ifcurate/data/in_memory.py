@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from ifcurate.data.detection import detect_format
 from ifcurate.data.readers.files import RawRow
-from ifcurate.data.row_formats import RowLayout
 from ifcurate.data.sources import (
     Examples,
     learn_layout,
@@ -143,6 +142,7 @@ def _check_examples(examples: Iterable[Any]) -> Iterator[Example]:
 
 
 def _parse_rows(rows: Iterable[Any], options: DataOptions) -> list[Example]:
+    """Examples of all rows. Raises `DataError` for rows that cannot be used."""
     values = list(itertools.islice(rows, options.limit))
     for number, value in enumerate(values):
         if not isinstance(value, Mapping):
@@ -152,7 +152,15 @@ def _parse_rows(rows: Iterable[Any], options: DataOptions) -> list[Example]:
     if name == "auto":
         name = _detect_format(records)
     layout = learn_layout(records, options_layout(name, options))
-    return _parse_all(records, layout)
+    raw = (RawRow(_SOURCE, i, None, None, record) for i, record in enumerate(records))
+    rows = list(rename_repeated(read_row(row, layout) for row in raw))
+    if bad := [row.bad for row in rows if row.bad is not None]:
+        raise DataError(
+            f"{len(bad)} of {len(records)} rows cannot be used; the first is row {bad[0].number}: "
+            f"{bad[0].error}; "
+            "leave them out, or write a file and use read_examples, which quarantines bad rows"
+        )
+    return [example for row in rows for example in row.examples]
 
 
 def _detect_format(records: Sequence[dict[str, Any]]) -> str:
@@ -164,17 +172,3 @@ def _detect_format(records: Sequence[dict[str, Any]]) -> str:
             f"{what}; name the columns: take_examples(rows, columns={{'instruction': NAME, "
             "'context': NAME, 'response': NAME})"
         ) from None
-
-
-def _parse_all(records: Sequence[dict[str, Any]], layout: RowLayout) -> list[Example]:
-    """Examples of all rows. Raises `DataError` for rows that cannot be used."""
-    raw = (RawRow(_SOURCE, i, None, None, record) for i, record in enumerate(records))
-    rows = list(rename_repeated(read_row(row, layout) for row in raw))
-    bad = [row.bad for row in rows if row.bad is not None]
-    if bad:
-        raise DataError(
-            f"{len(bad)} of {len(records)} rows cannot be used; the first is row {bad[0].number}: "
-            f"{bad[0].error}; "
-            "leave them out, or write a file and use read_examples, which quarantines bad rows"
-        )
-    return [example for row in rows for example in row.examples]

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ifcurate.contexts.asking import asks
 from ifcurate.contexts.find import Explained, Tried, explain_context, find_document
@@ -23,6 +23,8 @@ from ifcurate.data.column_texts import Draft
 from ifcurate.data.row_formats import READERS, RowLayout
 from ifcurate.errors import RowError
 from ifcurate.records import ContextBlock, Example, Turn
+
+_NO_CHARACTER: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def row_hash(row: Mapping[str, Any]) -> str:
@@ -79,28 +81,21 @@ def row_id(row: Mapping[str, Any]) -> str:
 
 def _refuse_broken_text(example: Example) -> None:
     """Raise `RowError` for half a surrogate pair, which no tokenizer accepts, or a NUL."""
-    turns = (*example.history, *example.trailing)
     texts = [example.instruction, example.context, example.response, example.system, example.id]
     texts += [example.tools, example.response_path]
-    for turn in turns:
+    for turn in (*example.history, *example.trailing):
         texts += [turn.content, turn.name]
         if turn.tool_calls:
             texts.append(json.dumps(turn.tool_calls, ensure_ascii=False, default=str))
     for text in texts:
-        if "\0" in text:
+        quick = text.isascii() and "\0" not in text
+        if found := None if quick else _NO_CHARACTER.search(text):
+            code = ord(found[0])
+            what = f"half a surrogate pair (\\u{code:04x})" if code else "a NUL"
             raise RowError(
-                f"a NUL at character {text.index(chr(0))} of a text; it is not a character: "
+                f"{what} at character {found.start()} of a text; it is not a character: "
                 "repair or drop the row"
             )
-        if text.isascii():
-            continue
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise RowError(
-                f"half a surrogate pair (\\u{ord(text[error.start]):04x}) at character "
-                f"{error.start} of a text; it is not a character: repair or drop the row"
-            ) from error
 
 
 # --------------------------------------------------------------- the context of a row

@@ -45,10 +45,15 @@ def _follow(value: Any, steps: Sequence[tuple[str, str]]) -> tuple[bool, Any]:
     return True, value
 
 
+def split_names(row: Mapping[str, Any], names: str) -> list[str]:
+    """Return the columns or paths in `context+passage`."""
+    return [names] if read_path(row, names)[0] else [name.strip() for name in names.split("+")]
+
+
 def context_passages(row: Mapping[str, Any], path: str) -> dict[str, str]:
     """Path -> text of the passages that are joined, a blank line between, to a context."""
-    parts = [path] if read_path(row, path)[0] else [part.strip() for part in path.split("+")]
-    return {at: text for part in parts for at, text in walk_passages(read_path(row, part)[1], part)}
+    values = {part: read_path(row, part)[1] for part in split_names(row, path)}
+    return {at: text for part, value in values.items() for at, text in walk_passages(value, part)}
 
 
 def walk_passages(value: Any, name: str) -> Iterator[tuple[str, str]]:

@@ -7,10 +7,12 @@ row. Readers do not interpret the rows.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -173,12 +175,10 @@ def _file_source(name: str) -> Source:
     compression = COMPRESSIONS.get(suffixes[-1], "")
     kind = _kind_of(name, suffixes[-2] if compression else suffixes[-1])
     source = Source(name, kind, compression)
-    if kind not in ("json", "jsonl"):
-        return source
-    try:
-        return Source(name, _detect_json_kind(_first_bytes(source, _HEAD)), compression)
-    except BROKEN:
-        return source  # its reader reports the problem
+    if kind in ("json", "jsonl"):
+        with contextlib.suppress(*BROKEN):  # its reader reports the problem
+            return replace(source, format=_detect_json_kind(_first_bytes(source, _HEAD)))
+    return source
 
 
 def _kind_of(name: str, extension: str) -> str:
@@ -280,20 +280,11 @@ def count_rows(source: Source, most: int | None = None) -> int | None:
 
 def fingerprint_source(source: Source) -> dict[str, Any]:
     """Name, size and hash of a file; name, subset and split of a Hub dataset."""
+    record: dict[str, Any] = {"name": source.name, "format": source.format}
     if source.format == "hub":
-        return {
-            "name": source.name,
-            "format": "hub",
-            "subset": source.subset,
-            "split": source.split,
-        }
+        return record | {"subset": source.subset, "split": source.split}
     try:
-        return {
-            "name": source.name,
-            "format": source.format,
-            "compression": source.compression,
-            "bytes": source.path.stat().st_size,
-            "blake2b": file_digest(source.path),
-        }
+        size, digest = source.path.stat().st_size, file_digest(source.path)
     except OSError as error:
         raise DataError(f"{source.name}: cannot be read: {error}; check the file") from error
+    return record | {"compression": source.compression, "bytes": size, "blake2b": digest}

@@ -147,11 +147,11 @@ def test_a_set_is_read_by_name_as_its_card_says(monkeypatch: pytest.MonkeyPatch)
     row = {"instruction": "Who?", "context": "Ann did.", "response": "Ann", "category": "qa"}
     asked = []
 
-    def rows(source: Any, *, parse: bool = True) -> Any:
+    def rows(source: Any) -> Any:
         asked.append((source.name, source.split))
         return iter([RawRow(source.name, 0, None, None, row)])
 
-    monkeypatch.setattr("ifcurate.data.sources.read_rows", rows)
+    monkeypatch.setattr("ifcurate.data.readers.rows.read_hub", rows)
     (example,) = read_examples("dolly")
     assert asked[0] == ("databricks/databricks-dolly-15k", "train")
     assert (example.context, example.response) == ("Ann did.", "Ann")

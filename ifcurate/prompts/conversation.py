@@ -45,27 +45,18 @@ def to_messages(
     """
     prompt = "\n\n".join(text for text in (example.instruction, example.context) if text)
     turns = [*example.history, Turn("user", prompt), *example.trailing]
-    messages: list[dict[str, Any]] = []
-    if example.system and "system" not in folds:
-        messages.append({"role": "system", "content": example.system})
-    elif example.system:
-        turns.insert(0, Turn("user", example.system))
-    for turn in turns:
-        messages.append(_message(turn, folds))
+    if example.system:
+        turns.insert(0, Turn("system", example.system))
     if response is None:
-        answer = Turn("assistant", example.response, tool_calls=example.response_calls)
-        messages.append(_message(answer, folds))
+        turns.append(Turn("assistant", example.response, tool_calls=example.response_calls))
     else:
-        messages.append({"role": "assistant", "content": response})
-    if folds:
-        messages = _merge_repeated(messages)
-    return messages
+        turns.append(Turn("assistant", response))
+    messages = [_message(turn, folds) for turn in turns]
+    return _merge_repeated(messages) if folds else messages
 
 
 def _message(turn: Turn, folds: frozenset[str]) -> dict[str, Any]:
-    if turn.role == "tool" and "tool" in folds:
-        return {"role": "user", "content": turn.content}
-    if turn.role == "system" and "system" in folds:
+    if turn.role in folds:
         return {"role": "user", "content": turn.content}
     if not turn.tool_calls or "tool" in folds:
         message = {"role": turn.role, "content": turn_text(turn)}
@@ -82,9 +73,9 @@ def _merge_repeated(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Join neighbouring messages of one role, because some templates refuse them."""
     merged: list[dict[str, Any]] = []
     for message in messages:
-        last = merged[-1] if merged else None
-        mergeable = last is not None and not (last.get("tool_calls") or message.get("tool_calls"))
-        if last is not None and mergeable and last["role"] == message["role"]:
+        last = merged[-1] if merged else {}
+        calls = last.get("tool_calls") or message.get("tool_calls")
+        if not calls and last.get("role") == message["role"]:
             joined = [m["content"] for m in (last, message) if m["content"]]
             merged[-1] = {**last, "content": "\n\n".join(joined)}
         else:

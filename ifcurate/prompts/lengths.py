@@ -10,6 +10,7 @@ from ifcurate.engines.base import Tokenizer
 from ifcurate.records import Example
 
 _LONGEST_TOKEN: Final = 128  # characters; the longest token of known vocabularies is of blanks
+_PLACES: Final = ("start", "end", "outer_start", "outer_end")  # of a block in its text
 _BATCH: Final = 1 << 18  # characters of examples that are encoded at once
 
 
@@ -60,18 +61,9 @@ def cut_longest_block(example: Example, most: int) -> Example:
     texts = [example.part(b.part)[b.start : b.end] for b in example.blocks]
     at = example.blocks.index(longest)
     texts[at] = texts[at][:most] + texts[at][-most:]
-
-    def move(part: str, place: int) -> int:
-        return place - removed if part == longest.part and place >= longest.end else place
-
-    moved = [
-        replace(
-            b,
-            start=move(b.part, b.start),
-            end=move(b.part, b.end),
-            outer_start=move(b.part, b.outer_start),
-            outer_end=move(b.part, b.outer_end),
-        )
-        for b in example.blocks
-    ]
+    moved = list(example.blocks)
+    for i, block in enumerate(moved):
+        places = {name: getattr(block, name) for name in _PLACES if block.part == longest.part}
+        after = {name: at - removed for name, at in places.items() if at >= longest.end}
+        moved[i] = replace(block, **after)
     return replace(example.with_contexts(texts), blocks=tuple(moved))

@@ -70,26 +70,22 @@ class Template:
         parts.append(",".join(sorted(self.folds)))
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
 
-    def variables(self) -> set[str]:
-        """Return the names that the source reads and does not set."""
-        from jinja2 import meta
+    def variables(self) -> tuple[set[str], set[str]]:
+        """Return the names that the source reads and does not set, and those it can do without.
+
+        It expects the absence of a name with `is defined` or `default`.
+        """
+        from jinja2 import meta, nodes
 
         environment = self._compiled.environment
-        return meta.find_undeclared_variables(environment.parse(self.source)) - {
-            *environment.globals
-        }
-
-    def optional_variables(self) -> set[str]:
-        """Return the names whose absence the source expects, with `is defined` or `default`."""
-        from jinja2 import nodes
-
-        parsed = self._compiled.environment.parse(self.source)
-        return {
+        parsed = environment.parse(self.source)
+        optional = {
             guard.node.name
             for guard in parsed.find_all((nodes.Test, nodes.Filter))
             if isinstance(guard.node, nodes.Name)
             and guard.name in ("defined", "undefined", "default", "d")
         }
+        return meta.find_undeclared_variables(parsed) - {*environment.globals}, optional
 
     def render(self, example: Example, *, variant: str = "") -> Rendered:
         """Return the example's text, divided at its response.
@@ -211,19 +207,19 @@ def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokeni
     else:
         name, source = Path(name).name, BUILT_IN.get(name) or _read_file(name)
     template = _build(name, source, tokens)
-    variables = template.variables()
+    variables, optional = template.variables()
     if {"messages", "response"} & variables == {"messages"}:
         return _load_chat(name, source, tokens)
-    _check_variables(template, variables)
+    _check_variables(template, variables, optional)
     template.render(_PROBE)  # a template that fails is refused before rows are read
     return template
 
 
-def _check_variables(template: Template, variables: set[str]) -> None:
+def _check_variables(template: Template, variables: set[str], optional: set[str]) -> None:
     """Raise `TemplateError` for a name that no example has: it would be rendered as empty text."""
     known = [name for name in _fields(_PROBE) if name != "response"]
-    unknown = variables - {*known, *template.special_tokens, "response", "variant"}
-    for name in sorted(unknown and unknown - template.optional_variables()):
+    allowed = {*known, *template.special_tokens, "response", "variant"}
+    for name in sorted(variables - allowed - optional):
         raise TemplateError(
             f"template {template.name}: reads {name!r}, which no example has"
             f"{did_you_mean(name, known)}; known are {', '.join(known)} and response"

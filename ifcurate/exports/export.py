@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from ifcurate.exports.rows import (
     count_trained,
     remove_end_markers,
 )
-from ifcurate.exports.trainers import TRAINERS, ExportPlan
+from ifcurate.exports.trainers import CHAT_TEMPLATE, TRAINERS, ExportPlan
 from ifcurate.mixing.mixture import Mixture
 from ifcurate.options.base import takes_options
 from ifcurate.options.export import ExportOptions
@@ -210,6 +211,8 @@ def _write_config(plan: ExportPlan) -> list[str]:
     for name, content in files.items():
         if name.endswith(".json"):
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        elif isinstance(content, str):
+            text = content
         else:
             text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
         write_text(plan.folder / name, text)
@@ -238,11 +241,14 @@ def _notes(plan: ExportPlan, n_left_out: int) -> list[str]:
     masks_earlier = options.trainer in ("trl", "llama-factory") and plan.weighted
     if options.trainer == "llama-factory":
         notes.append("template: default suits base models; name your chat model's own template")
-    if options.trainer == "trl" and plan.multi_turn and options.objective == "sft":
+    if options.trainer == "trl" and options.objective == "sft":
+        marks = ""
+        if plan.multi_turn:
+            notes.append("rows have several answers; the loss is on all (assistant_only_loss)")
+            marks = " that marks the answers"
         notes.append(
-            "rows have several answers, and the loss is on all of them (assistant_only_loss); TRL "
-            "stops unless it knows your model's chat template, or the template marks the answers "
-            "with {% generation %}"
+            f"TRL needs a chat template{marks}; if the model has none (a base model), or TRL "
+            f"refuses it, add --chat_template_path {shlex.quote(plan.path(CHAT_TEMPLATE))}"
         )
     if masks_earlier and plan.multi_turn and n_left_out:
         notes.append(

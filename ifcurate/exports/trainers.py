@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ from ifcurate.options.export import ExportOptions
 #: pattern such as `.*self_attn\\.(q|k)_proj.*` matches nothing.
 AXOLOTL_QK: Final = "model.layers.[0-9]+.self_attn.[qk]_proj."
 _QK: Final = ("q_proj", "k_proj")
+#: For TRL, where the model's own template is missing or not usable.
+CHAT_TEMPLATE: Final = "chat_template.jinja"
 
 ToRow = Callable[[Row, str], dict[str, Any]]
 
@@ -55,8 +58,8 @@ class TrainerFormat:
 
     data: str  # name of the data file
     to_row: Callable[[ExportPlan], ToRow]
-    # The content of each file of configuration.
-    config: Callable[[ExportPlan], Mapping[str, Mapping[str, Any]]] = lambda _: {}
+    # The content of each file of configuration: a text, or what is written as JSON or YAML.
+    config: Callable[[ExportPlan], Mapping[str, Any]] = lambda _: {}
     command: Callable[[ExportPlan], str] = lambda _: ""  # "" for a plain format
 
 
@@ -75,10 +78,11 @@ def _to_prompt_completion(row: Row, indicator: str) -> dict[str, Any]:
     return {"prompt": prompt, "completion": [response], **whole}
 
 
-def _trl_config(plan: ExportPlan) -> Mapping[str, Mapping[str, Any]]:
+def _trl_config(plan: ExportPlan) -> Mapping[str, Any]:
     lora = {"use_peft": True, "lora_target_modules": list(_QK)} if plan.options.qk_only else {}
     whole = plan.multi_turn and plan.options.objective == "sft"
     loss = {"assistant_only_loss": True} if whole else {}
+    template = (files("ifcurate.exports") / CHAT_TEMPLATE).read_text("utf-8")
     data = {"path": "json", "data_files": plan.path("train.jsonl"), "split": "train"}
     return {
         "trl.yaml": {
@@ -88,7 +92,8 @@ def _trl_config(plan: ExportPlan) -> Mapping[str, Mapping[str, Any]]:
             "max_length": plan.options.max_length,
             **loss,
             **lora,
-        }
+        },
+        **({CHAT_TEMPLATE: template} if plan.options.objective == "sft" else {}),
     }
 
 

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import shlex
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from ifcurate.mixing.mixture import Mixture, read_mixture
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
 from ifcurate.options.score import ScoreSettings
-from ifcurate.pocket import model_path
 from ifcurate.records import native_call
 from ifcurate.runs.filling import score_run
 from ifcurate.scoring.scorer import Scorer
@@ -322,20 +320,6 @@ def test_the_toy_engine_is_no_model_to_train(folder: Path) -> None:
         export_mixture(made, folder / "trl", trainer="trl")
 
 
-def marked_model(folder: Path) -> Path:
-    """The bundled model with a chat template that marks the answers."""
-    model = shutil.copytree(model_path(), folder / "marked")
-    path = model / "tokenizer_config.json"
-    config = json.loads(path.read_text())
-    answer, call = "content + eos_token", "{'name': function.name, 'arguments': arguments} | tojson"
-    template = config["chat_template"].replace(f"{call} }}}}{{{{- eos_token", f"{call} + eos_token")
-    for text in (answer, f"{call} + eos_token"):
-        marked = f"}}}}{{% generation %}}{{{{- {text} }}}}{{% endgeneration %}}"
-        template = template.replace(f" + {text} }}}}", marked)
-    path.write_text(json.dumps({**config, "chat_template": template}))
-    return model
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # in TRL and PEFT
 @pytest.mark.parametrize("layout", ["completion", "qk", "messages", "dpo"])
@@ -356,9 +340,8 @@ def test_trl_trains_on_the_responses_and_on_nothing_else(folder: Path, layout: s
         "dpo": pairs,
     }[layout]
     made = mix_examples({f"part{i}": [row] for i, row in enumerate(rows)})
-    model = str(marked_model(folder)) if layout == "messages" else "pocket"
     objective = "dpo" if layout == "dpo" else "sft"
-    options = {"objective": objective, "qk_only": layout == "qk", "model": model}
+    options = {"objective": objective, "qk_only": layout == "qk", "model": "pocket"}
     export_mixture(made, folder / "out", trainer="trl", **options)
     settings, make = (
         (trl.DPOConfig, trl.DPOTrainer) if objective == "dpo" else (trl.SFTConfig, trl.SFTTrainer)
@@ -368,6 +351,8 @@ def test_trl_trains_on_the_responses_and_on_nothing_else(folder: Path, layout: s
         "--report_to none --use_cpu true --bf16 false --max_steps 2 --per_device_train_batch_size"
     )
     line = ["--config", str(folder / "out/trl.yaml"), *more.split(), str(len(rows))]
+    if layout == "messages":  # TRL cannot mark the bundled model's template
+        line += ["--chat_template_path", str(folder / "out/chat_template.jinja")]
     _, training, network, data = trl.TrlParser(kinds).parse_args_and_config(line)
     trainer = make(
         model=network.model_name_or_path,
@@ -383,7 +368,8 @@ def test_trl_trains_on_the_responses_and_on_nothing_else(folder: Path, layout: s
             for a, b in zip(batch["labels"], batch["input_ids"], strict=True)
         }
         assert trained == {
-            _trained(row["messages"], layout, read) for row in made.rows.collect().to_dicts()
+            _trained(row["messages"], layout, read.eos_token)
+            for row in made.rows.collect().to_dicts()
         }
     before = {name: w.detach().clone() for name, w in trainer.model.named_parameters()}
     loss = trainer.train().training_loss
@@ -396,16 +382,16 @@ def test_trl_trains_on_the_responses_and_on_nothing_else(folder: Path, layout: s
         assert changed == set(before)
 
 
-def _trained(messages: list[dict[str, Any]], layout: str, tokenizer: Any) -> str:
-    """The texts that the loss is on, as the template of the bundled model writes them."""
+def _trained(messages: list[dict[str, Any]], layout: str, end: str) -> str:
+    """The texts that the loss is on, as the template writes them."""
     said = []
     for message in messages if layout == "messages" else messages[-1:]:
         if message["role"] == "assistant":
-            head = "" if layout == "messages" else "Call:\n"
             calls = [native_call(c)["function"] for c in json.loads(message["tool_calls"] or "[]")]
-            texts = [{**c, "arguments": json.dumps(c["arguments"])} for c in calls]
-            said += [f"{head}{json.dumps(c)}{tokenizer.eos_token}" for c in texts]
-            said += [f"{message['content']}{tokenizer.eos_token}"] * bool(message["content"])
+            if layout != "messages":  # the template of the bundled model
+                calls = [{**call, "arguments": json.dumps(call["arguments"])} for call in calls]
+            head = "Call:\n" * (layout != "messages" and bool(calls))
+            said.append(f"{head}{message['content']}{''.join(map(json.dumps, calls))}{end}")
     return "".join(said)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, Literal
 
@@ -18,9 +18,6 @@ from .wording import FUNCTION_WORDS, fold, word_list, word_set
 
 #: Countries that are written with "the".
 ARTICLE_COUNTRIES = word_set("article_countries")
-
-#: Classes of the lexicon whose names are places; others are things (animals, currencies).
-PLACE_CLASSES = word_list("place_classes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +35,72 @@ class Country:
     population: int
 
 
-@dataclass(slots=True)
 class Lexicon:
     """Tables of names: keys are lower case (names of people folded), values as written."""
 
-    sha256: str
-    gender: dict[str, str] = field(default_factory=dict)  # folded first name -> "m", "f", "b"
-    first_pool: dict[str, tuple[str, ...]] = field(default_factory=dict)  # "m", "f"
-    last_pool: tuple[str, ...] = ()
-    surnames: set[str] = field(default_factory=set)
-    countries: dict[str, Country] = field(default_factory=dict)
-    country_names: dict[str, str] = field(default_factory=dict)  # name -> code
-    adjectives: dict[str, str] = field(default_factory=dict)  # adjective -> code
-    plurals: dict[str, str] = field(default_factory=dict)
-    cities: dict[str, tuple[str, ...]] = field(default_factory=dict)  # group -> biggest first
-    city_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)  # city -> groups
-    city_aliases: dict[str, str] = field(default_factory=dict)
-    states: dict[str, str] = field(default_factory=dict)  # "TX" -> "Texas"
-    wordy: frozenset[str] = frozenset()  # names that are also words
-    common: frozenset[str] = frozenset()  # frequent English words
-    openers: frozenset[str] = frozenset()  # these and function words
-    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    state_names: frozenset[str] = frozenset()
-    place_phrases: dict[str, tuple[str, ...]] = field(default_factory=dict)  # first word -> names
-    class_of: dict[str, str] = field(default_factory=dict)  # folded place -> class
-    nations: frozenset[str] = frozenset()  # names and adjectives of countries, names of states
-    english_names: set[str] = field(
-        default_factory=set
-    )  # common English first names that are not words
+    def __init__(self, data: bytes):
+        """Read the tables of a file: lines of tab-separated fields that begin with a kind."""
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        kinds: dict[str, list[list[str]]] = {}
+        for line in gzip.decompress(data).decode("utf-8").split("\n"):
+            kind, *fields = line.split("\t")
+            kinds.setdefault(kind, []).append(fields)
+        self._read_words(kinds)
+        self._read_people(kinds)
+        self._read_places(kinds)
+
+    def _read_words(self, kinds: dict[str, list[list[str]]]) -> None:
+        self.wordy = frozenset(_names(kinds["wordy"][0][0]))  # names that are also words
+        self.common = frozenset(_names(kinds["common"][0][0]))  # frequent English words
+        self.openers = self.common | FUNCTION_WORDS
+        self.classes = {kind: _names(names) for kind, names in kinds["class"]}
+        # folded place -> class; the other classes are things (animals, currencies)
+        places = word_list("place_classes")
+        self.class_of = {fold(n): kind for kind in places for n in self.classes[kind]}
+
+    def _read_people(self, kinds: dict[str, list[list[str]]]) -> None:
+        self.gender: dict[str, str] = {}  # folded first name -> "m", "f", "b" (both)
+        self.english_names: set[str] = set()  # common English first names that are not words
+        for gender, use, names in kinds["first"]:
+            folded = [fold(n) for n in _names(names)]
+            # "Renée" does not change the entry of "Renee"
+            self.gender = dict.fromkeys(folded, gender) | self.gender
+            self.english_names |= set(folded) if use != "known" else set()
+        self.first_pool = {g: _names(names) for g, use, names in kinds["first"] if use == "pool"}
+        self.surnames = {fold(n) for _, names in kinds["last"] for n in _names(names)}
+        self.last_pool = next(_names(names) for use, names in kinds["last"] if use == "pool")
+
+    def _read_places(self, kinds: dict[str, list[list[str]]]) -> None:
+        self.countries: dict[str, Country] = {}
+        self.country_names: dict[str, str] = {}  # name -> code
+        for code, continent, names, capital, currency, languages, *forms, people in kinds[
+            "country"
+        ]:
+            self.countries[code] = Country(
+                *(code, continent, _names(names), capital.strip(), currency, _names(languages)),
+                *(*forms, int(people)),
+            )
+            for name in _names(names):
+                self.country_names.setdefault(name.removeprefix("the ").lower(), code)
+        by_code = self.countries.items()
+        self.adjectives = {c.adjective.lower(): code for code, c in reversed(by_code)}
+        self.plurals = {c.plural.lower(): code for code, c in reversed(by_code)}
+        del self.adjectives[""], self.plurals[""]
+        self.cities = {group: _names(names) for group, names in kinds["city"]}  # biggest first
+        self.city_groups: dict[str, tuple[str, ...]] = {}  # city -> groups
+        for group, cities in self.cities.items():
+            for key in map(str.lower, cities):
+                self.city_groups[key] = (*self.city_groups.get(key, ()), group)
+        aliases = _pairs(kinds["alias"][0][0])
+        self.city_aliases = {alias.lower(): name for alias, name in aliases.items()}
+        self.states = _pairs(kinds["states"][0][0])  # "TX" -> "Texas"
+        self.state_names = frozenset(n.lower() for n in self.states.values())
+        self.nations = frozenset({*self.country_names, *self.adjectives, *self.state_names})
+        self.place_phrases: dict[str, list[str]] = {}  # first word -> names, longest first
+        places = {*self.city_groups, *self.city_aliases, *self.nations, *self.plurals}
+        for name in sorted(places, key=lambda n: (-len(n), n)):
+            if " " in name:
+                self.place_phrases.setdefault(name.split(" ")[0], []).append(name)
 
     def is_place(self, name: str) -> bool:
         """Return whether a city, country or state has this name."""
@@ -97,33 +132,6 @@ class Lexicon:
         return self.city_groups.get(name.lower(), ())
 
 
-def _read_lexicon(data: bytes) -> Lexicon:
-    """Return the tables of the file: lines of tab-separated fields that begin with a kind."""
-    lex = Lexicon(sha256=hashlib.sha256(data).hexdigest())
-    for line in gzip.decompress(data).decode("utf-8").split("\n"):
-        match line.split("\t"):
-            case "first", gender, use, names:
-                _add_first(lex, gender, use, _names(names))
-            case "last", use, names:
-                _add_last(lex, use, _names(names))
-            case "country", *fields:
-                _add_country(lex, *fields)
-            case "city", group, names:
-                _add_cities(lex, group, _names(names))
-            case "class", kind, names:
-                lex.classes[kind] = _names(names)
-            case "states", pairs:
-                lex.states = _pairs(pairs)
-            case "alias", pairs:
-                lex.city_aliases = _pairs(pairs)
-            case "wordy", names:
-                lex.wordy = frozenset(_names(names))
-            case "common", names:
-                lex.common = frozenset(_names(names))
-    _index_places(lex)
-    return lex
-
-
 def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split("|"))
 
@@ -132,57 +140,5 @@ def _pairs(text: str) -> dict[str, str]:
     return dict(entry.split("=") for entry in text.split("|"))
 
 
-def _add_first(lex: Lexicon, gender: str, use: str, names: tuple[str, ...]) -> None:
-    folded = [fold(n) for n in names]
-    for name in folded:  # "Renée" does not change the entry of "Renee"
-        lex.gender.setdefault(name, gender)
-    if use == "pool":
-        lex.first_pool[gender] = names
-    if use != "known":
-        lex.english_names |= set(folded)
-
-
-def _add_last(lex: Lexicon, use: str, names: tuple[str, ...]) -> None:
-    lex.surnames |= {fold(n) for n in names}
-    if use == "pool":
-        lex.last_pool = names
-
-
-def _add_cities(lex: Lexicon, group: str, names: tuple[str, ...]) -> None:
-    lex.cities[group] = names
-    for key in map(str.lower, names):
-        lex.city_groups[key] = (*lex.city_groups.get(key, ()), group)
-
-
-def _add_country(lex: Lexicon, code: str, continent: str, names: str, *others: str) -> None:
-    capital, currency, languages, adjective, plural, people = others
-    country = Country(
-        *(code, continent, _names(names), capital.strip(), currency, _names(languages)),
-        *(adjective, plural, int(people)),
-    )
-    lex.countries[code] = country
-    for name in country.names:
-        lex.country_names.setdefault(name.removeprefix("the ").lower(), code)
-    if adjective:
-        lex.adjectives.setdefault(adjective.lower(), code)
-    if plural:
-        lex.plurals.setdefault(plural.lower(), code)
-
-
-def _index_places(lex: Lexicon) -> None:
-    lex.openers = lex.common | FUNCTION_WORDS
-    lex.city_aliases = {alias.lower(): name for alias, name in lex.city_aliases.items()}
-    lex.state_names = frozenset(n.lower() for n in lex.states.values())
-    lex.nations = frozenset({*lex.country_names, *lex.adjectives, *lex.state_names})
-    lex.class_of = {fold(n): kind for kind in PLACE_CLASSES for n in lex.classes[kind]}
-    phrases: dict[str, set[str]] = {}
-    for name in {*lex.city_groups, *lex.city_aliases, *lex.nations, *lex.plurals}:
-        if " " in name:
-            phrases.setdefault(name.split(" ")[0], set()).add(name)
-    lex.place_phrases = {
-        first: tuple(sorted(names, key=lambda n: (-len(n), n))) for first, names in phrases.items()
-    }
-
-
 #: The packaged lexicon; reading it takes about 20 ms.
-LEXICON: Final = _read_lexicon(files(__package__).joinpath("lexicon.txt.gz").read_bytes())
+LEXICON: Final = Lexicon(files(__package__).joinpath("lexicon.txt.gz").read_bytes())

@@ -13,9 +13,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -23,18 +23,26 @@ from ifcurate.data.parse_rows import row_hash
 from ifcurate.records import Example
 
 from .checks import Check, Refusal
-from .edit.substitutes import fill_pools
-from .edit.views import view_example
+from .edit.candidates import Entity, may_share, shared_entities
+from .edit.edits import apply_edits, place_edits
+from .edit.forms import find_changes
+from .edit.substitutes import Pools, Wanted, fill_pools, propose
+from .edit.views import View, view_example
 from .lexicon.tables import LEXICON
-from .lexicon.wording import without_end_marks
-from .one_example import Engineer
+from .lexicon.wording import fold, without_end_marks
 from .recognise.names import LexiconRecogniser
-from .recognise.spans import Recogniser, Span
+from .recognise.spans import Planner, Recogniser, Span, Substitution
 from .settings import AugmentSettings
 from .verify.cases import Case
+from .verify.gates import check_titles, kept_family, pass_gates, wanted_gender
+from .verify.geography import settle_group
+from .verify.verifier import verify
 from .write.outcomes import Outcome, Written
 from .write.rows import abstain_row, counterfactual_row, suite_row
 
+#: Checks that fail for every substitute once they fail for one.
+_FINAL = {Check.RESIDUE, Check.SPANS, Check.SUPPORT, Check.NESTING, Check.STRUCTURE}
+_MOST_MENTIONS = 2000  # most edits of one row
 T = TypeVar("T")
 
 
@@ -56,7 +64,7 @@ def make_augmenter(
     """Return the augmenter of these settings; for `policy="corpus"`, the examples are read."""
     recogniser = recogniser or LexiconRecogniser(settings.kinds)
     corpus = examples if settings.policy == "corpus" else ()
-    return Augmenter(Engineer(recogniser, settings, fill_pools(_spans(corpus, recogniser))))
+    return Augmenter(recogniser, settings, fill_pools(_spans(corpus, recogniser)))
 
 
 def in_order(work: Callable[[T], Outcome], items: Iterable[T], threads: int) -> Iterator[Outcome]:
@@ -81,23 +89,24 @@ def in_order(work: Callable[[T], Outcome], items: Iterable[T], threads: int) -> 
 class Augmenter:
     """Makes the outcome of one row at a time; it keeps no state between rows."""
 
-    engineer: Engineer
+    recogniser: Recogniser
+    settings: AugmentSettings
+    pools: Pools
 
     @cached_property
     def columns(self) -> dict[str, Any]:
         """The columns that are the same in every row of a run."""
         return {
-            "ifcurate_policy": self.engineer.settings.policy,
-            "ifcurate_recogniser": self.engineer.recogniser.name,
+            "ifcurate_policy": self.settings.policy,
+            "ifcurate_recogniser": self.recogniser.name,
             "ifcurate_lexicon": LEXICON.sha256[:16],
-            "ifcurate_seed": self.engineer.settings.seed,
+            "ifcurate_seed": self.settings.seed,
         }
 
     @property
     def threads(self) -> int:
         """How many rows are processed at a time: the planner's concurrency, else 1."""
-        planner = self.engineer.planner
-        return planner.concurrency if planner is not None else 1
+        return self.recogniser.concurrency if isinstance(self.recogniser, Planner) else 1
 
     def row(self, turns: Sequence[Example]) -> Outcome:
         """Return the counterfactuals of the first scored turn of a row that has any."""
@@ -122,7 +131,7 @@ class Augmenter:
         if not without_end_marks(example.response).strip():
             raise Refusal(Check.ENTITY, "the response is empty")
         parent = row_hash(example.row)
-        cases = self.engineer.counterfactuals(view_example(example), parent)
+        cases = self._cases(view_example(example), parent)
         return [self._written(example, case, parent, n) for n, case in enumerate(cases)]
 
     def _written(self, example: Example, case: Case, parent: str, variant: int) -> Written:
@@ -134,13 +143,123 @@ class Augmenter:
             example, case, {**pair, **self.columns, "ifcurate_variant": variant}
         )
         rows = [row]
-        emit = self.engineer.settings.emit
+        emit = self.settings.emit
         if emit != "counterfactual" and variant == 0:  # once for all variants
             rows.insert(0, {**example.row, "ifcurate_role": "original", **pair})
             abstain = abstain_row(example, case)
             if emit == "pair+abstain" and abstain is not None:
                 rows.append({**abstain, "ifcurate_role": "abstain", **pair})
         return Written(tuple(rows), suite_row(case, row), example, case)
+
+    def _cases(self, view: View, parent: str) -> Iterator[Case]:
+        """Yield the counterfactuals of one example, each with another substitute.
+
+        `parent` is the hash of its row, which decides the order in which substitutes are tried.
+        Raises the first `Refusal` if there is none.
+        """
+        planner = self.recogniser if isinstance(self.recogniser, Planner) else None
+        entities = [] if planner else self._entities(view)
+        grounding = pass_gates(view, entities)
+        used: set[str] = set()
+        for variant in range(self.settings.variants):
+            refusals: list[Refusal] = []
+            plans = (
+                _planned(planner, view, used, refusals)
+                if planner
+                else self._plans(
+                    view, entities, f"{self.settings.seed}|{variant}|{parent}", refusals
+                )
+            )
+            case = self._first_case(view, plans, used, refusals, grounding)
+            if case is None and not used:
+                raise refusals[0] if refusals else Refusal(Check.POLICY, "there is no substitute")
+            if case is None:
+                return  # there are fewer substitutes than variants
+            used.add(case.plan.substitute)
+            yield case
+
+    def _first_case(
+        self,
+        view: View,
+        plans: Iterable[tuple[Substitution, str]],
+        used: Set[str],
+        refusals: list[Refusal],
+        grounding: float,
+    ) -> Case | None:
+        """Return the counterfactual of the first plan that passes all checks, if one does.
+
+        The refusals of the others are added to `refusals`.
+        """
+        for plan, gender in plans:
+            try:
+                self._check_free(plan, used)
+                changes = [c for c in find_changes(view, plan) if c[3] != c[4]]
+                if len(changes) > _MOST_MENTIONS:
+                    raise Refusal(Check.SPANS, f"{len(changes)} mentions, over {_MOST_MENTIONS}")
+                edits = place_edits(changes)
+                after = apply_edits(view.texts, edits)
+                return verify(Case(view, after, edits, plan, self.recogniser, gender, grounding))
+            except Refusal as error:
+                refusals.append(error)
+        return None
+
+    def _entities(self, view: View) -> list[Entity]:
+        """Return the candidates of one example; raises `Refusal` if there is none."""
+        types = frozenset(self.settings.kinds)
+        entities: list[Entity] = []
+        if may_share(view, types):
+            paths = {p for p, _, _ in (*view.context, *view.question)} | {view.response_path}
+            spans = self.recogniser.spans({p: t for p, t in view.texts.items() if p in paths})
+            entities = shared_entities(view, [s for s in spans if s.type in types])
+        if not entities:
+            raise Refusal(Check.ENTITY, "no entity of these types in both context and response")
+        return entities
+
+    def _plans(
+        self, view: View, entities: Iterable[Entity], key: str, refusals: list[Refusal]
+    ) -> Iterator[tuple[Substitution, str]]:
+        """Yield the substitutions of all candidates, each with the gender that it needs."""
+        for entity in entities:
+            span, texts, gender, kept = entity.span, view.texts, "", frozenset[str]()
+            try:
+                if span.type == "PERSON":
+                    check_titles(span, texts)
+                    kept, gender = kept_family(entity), wanted_gender(view, span, entity.alone)
+                elif span.type == "CITY":
+                    group = settle_group(span.groups, texts, span.text)
+                    span = replace(span, groups=(group,))
+                key_ = f"{key}|{entity.span.type}|{entity.span.text}"
+                wanted = Wanted(self.settings.policy, key_, gender, kept)
+                for plan in propose(span, texts, wanted, self.pools):
+                    yield plan, gender
+                    if refusals[-1].check in _FINAL:
+                        break
+            except Refusal as error:
+                refusals.append(error)
+
+    def _check_free(self, plan: Substitution, used: Set[str]) -> None:
+        """Raise `Refusal` for a substitute that is used already or must be avoided."""
+        words = (plan.substitute, *(w for w in plan.substitute.split(" ") if len(w) > 3))
+        if plan.substitute in used or any(fold(w) in self._avoided for w in words):
+            raise Refusal(Check.POLICY, f"{plan.substitute!r} is used already or must be avoided")
+
+    @cached_property
+    def _avoided(self) -> frozenset[str]:
+        return frozenset(map(fold, self.settings.avoid))
+
+
+def _planned(
+    planner: Planner, view: View, used: Set[str], refusals: list[Refusal]
+) -> Iterator[tuple[Substitution, str]]:
+    """Yield plans; after a refusal another plan is requested."""
+    for _ in range(planner.attempts):
+        try:
+            plan: Substitution = planner.plan(view, refusals, sorted(used))
+            gender = wanted_gender(view, plan.span) if plan.type == "PERSON" else ""
+            yield plan, gender
+        except Refusal as error:
+            refusals.append(error)
+        planner.count(refusals[-1])
 
 
 def _spans(examples: Iterable[Example], recogniser: Recogniser) -> Iterator[Span]:

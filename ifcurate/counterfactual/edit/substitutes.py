@@ -14,7 +14,6 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TypeAlias
 
 from ..checks import Check, Refusal
@@ -23,7 +22,7 @@ from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON, Country
 from ..lexicon.wording import INITIALS, PARTICLES, SUFFIX, fold, word_sets
 from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span, Substitution
-from .countries import country_forms, fitting_countries
+from .countries import country_forms, other_countries
 from .dates_and_amounts import shifted_values
 from .forms import name_forms
 
@@ -43,7 +42,6 @@ class Wanted:
     policy: str
     key: str  # decides the order in which names are tried
     gender: str = ""  # "m", "f", "b" (both), "" (any)
-    article: bool = False  # the country is written with "the"
     kept: frozenset[str] = frozenset()  # folded words of the name that are kept
 
 
@@ -76,22 +74,22 @@ def propose(
     elif span.type in VALUES:
         yield from shifted_values(span, texts, wanted.key)
     else:
-        tries = _names(span, texts, wanted, pools)
+        tries = _names(span, wanted, pools)
         for name in itertools.islice(tries, _TRIES):
             if name.lower() != span.text.lower():
                 yield _substitution(span, name, wanted)
 
 
-def _names(span: Span, texts: Mapping[str, str], wanted: Wanted, pools: Pools) -> Iterator[str]:
+def _names(span: Span, wanted: Wanted, pools: Pools) -> Iterator[str]:
     policy, key = wanted.policy, wanted.key
     if policy == "corpus" and not wanted.kept:
         return drawn(key, pools.get(_pool_key(span), ()))
     if span.type == "PERSON":
-        return _people(span, wanted, final_s=_possessive(span, texts))
+        return _people(span, wanted)
     if span.type == "CITY":
         return _cities(span, policy, key)
     if span.type == "COUNTRY":
-        return fitting_countries(span, policy, key, wanted.article, texts)
+        return other_countries(span, policy, key)
     names = LEXICON.classes.get(span.code, ())
     if names and policy != "fictional":
         return drawn(key, names)
@@ -137,32 +135,10 @@ def person_forms(old: str, new: str) -> dict[str, str]:
     return forms
 
 
-def _possessive(span: Span, texts: Mapping[str, str]) -> bool:
-    """Return whether the new name must end in s ("Engels' book").
-
-    Otherwise it must not end in s.
-    """
-    forms = {f for f in name_forms(span.text).values() if " " not in f} | {span.text}
-    for form in sorted(f for f in forms if f.endswith("s")):
-        for text in texts.values():
-            if form in text and re.search(rf"(?<!\w){re.escape(form)}['’](?!s\b)", text):
-                return True
-    return False
-
-
-@lru_cache(maxsize=16)
-def _by_ending(names: tuple[str, ...], final_s: bool) -> tuple[str, ...]:
-    return tuple(n for n in names if n.endswith("s") == final_s) or names
-
-
-def _people(span: Span, wanted: Wanted, *, final_s: bool) -> Iterator[str]:
+def _people(span: Span, wanted: Wanted) -> Iterator[str]:
     named, the, epithet = span.text.partition(" the ")  # Catherine the Great
     words = named.split(" ")
     firsts, lasts = _name_pools(span, wanted)
-    if len(words) == 1 and span.shape != "family":
-        firsts = _by_ending(firsts, final_s)
-    else:
-        lasts = _by_ending(lasts, final_s)
     families = _dozen(wanted.key + "|last", lasts)
     if span.shape == "family":
         yield from families
@@ -299,7 +275,7 @@ def _names_of(target: str, span: Span, key: str) -> list[str]:
         return [n for n in cities if _good_city(n)]
     if target == "PERSON":
         person = replace(span, text="Ann Person", shape="full")
-        return list(_people(person, Wanted("lexicon", key), final_s=False))
+        return list(_people(person, Wanted("lexicon", key)))
     return sorted(c.names[0] for c in LEXICON.countries.values() if _is_large(c))
 
 

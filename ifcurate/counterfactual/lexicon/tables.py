@@ -73,12 +73,10 @@ class Lexicon:
     def _read_places(self, kinds: dict[str, list[list[str]]]) -> None:
         self.countries: dict[str, Country] = {}
         self.country_names: dict[str, str] = {}  # name -> code
-        for code, continent, names, capital, currency, languages, *forms, people in kinds[
-            "country"
-        ]:
+        for code, continent, names, capital, currency, languages, *more in kinds["country"]:
             self.countries[code] = Country(
                 *(code, continent, _names(names), capital.strip(), currency, _names(languages)),
-                *(*forms, int(people)),
+                *(more[0], more[1], int(more[2])),
             )
             for name in _names(names):
                 self.country_names.setdefault(name.removeprefix("the ").lower(), code)

@@ -9,12 +9,16 @@ gender field, the name and the pronouns.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from ..checks import Check, Refusal
+from ..edit.candidates import Entity
+from ..edit.forms import name_forms
+from ..edit.views import View
 from ..lexicon.wording import either, fold, word_set
 from ..recognise.people import count_pronouns, follow_pronouns, subject_votes
+from ..recognise.spans import VALUES, Span
 
 #: Verbs of tasks. They count only in an instruction.
 _VERBS = either("task_verbs")
@@ -33,11 +37,12 @@ _CAPITAL = re.compile(r"(?<=[a-z,;:)] )[A-ZÀ-ÞĀ-Ž][\w'’-]*")
 _MONTHLESS = frozenset(["i", "i'm", "i've", "i'd", "i'll"])
 _KEYED = re.compile(r"(?:^|\n)[ \t]*[-*•]?[ \t]*[\w ]{1,30}:[ \t]*\S|\"[^\"\n]{1,40}\"\s*:")
 _QUESTION = re.compile(r"[^.!?\n]*\?")
+_SHORT = 12  # most words of a response that is an answer
 _STOP = word_set("stop")
 _ASKING = word_set("asking")
 
 
-def check_task(question: str, response: str) -> None:
+def _check_task(question: str, response: str) -> None:
     """H14: raise `Refusal` for a task whose result depends on the entity itself."""
     if task := _TASK.search(question) or _ORDERED.search(question):
         raise Refusal(Check.TASK, f"task: {task.group().strip().lower()[:40]}")
@@ -47,7 +52,7 @@ def check_task(question: str, response: str) -> None:
         raise Refusal(Check.TASK, "task: code in the response")
 
 
-def check_size(context: str) -> None:
+def _check_size(context: str) -> None:
     """H15: raise `Refusal` for a context that is a placeholder or has fewer than 20 words."""
     if _RHYME.search(context):
         raise Refusal(Check.TASK, "task: a text that rhymes")
@@ -68,7 +73,7 @@ def content_words(text: str) -> set[str]:
     return {_stem(w) for w in _LETTERS.findall(fold(text)) if w not in _STOP}
 
 
-def check_closed_world(response: str, given: str) -> float:
+def _check_closed_world(response: str, given: str) -> float:
     """H7: raise `Refusal` if the response has content that context and question do not have.
 
     `given` is context and question. It must have all numbers of the response, all capitalised
@@ -87,13 +92,13 @@ def check_closed_world(response: str, given: str) -> float:
             raise Refusal(Check.GROUNDING, reason)
     wanted = content_words(response)
     share = len(wanted & content_words(given)) / len(wanted) if wanted else 1.0
-    if share < (0.75 if len(response.split()) <= 12 else 0.5):
+    if share < (0.75 if len(response.split()) <= _SHORT else 0.5):
         reason = f"{share:.0%} of the response's words are in the context"
         raise Refusal(Check.GROUNDING, reason)
     return share
 
 
-def check_answered(question: str, context: str) -> None:
+def _check_answered(question: str, context: str) -> None:
     """H6: raise `Refusal` if the context has no content word of the question."""
     wanted = content_words(" ".join(_QUESTION.findall(question))) - _ASKING
     if len(wanted) >= 3 and not wanted & content_words(context):
@@ -106,7 +111,7 @@ _FIELD = re.compile(
 _CLEAR = 3  # votes of one gender per vote of the other that decide
 
 
-def settle_gender(
+def _settle_gender(
     listed: str, texts: Sequence[str], *, forms: Iterable[str] = (), alone: bool
 ) -> str:
     """ "m", "f", "b" (a name of both genders), or "" if any name fits.
@@ -160,3 +165,63 @@ def _bare_votes(texts: Sequence[str], forms: Sequence[str]) -> tuple[int, int]:
     """Pronouns after the family name alone: "Bush ... he" beside "Laura Bush"."""
     bare = [f for f in forms if " " not in f][-1:]
     return follow_pronouns(texts, bare) if len(forms) > 1 else (0, 0)
+
+
+def pass_gates(view: View, entities: Iterable[Entity]) -> float:
+    """Check H15, H14, H6 and H7; returns the share of the response's words that are given."""
+    response = _unshared(view, entities)
+    _check_size(view.context_text)
+    _check_task(view.question_text, view.response)
+    if len(response.split()) <= _SHORT:
+        _check_answered(view.question_text, view.context_text)
+    return _check_closed_world(response, view.context_text + "\n" + view.question_text)
+
+
+def _unshared(view: View, entities: Iterable[Entity]) -> str:
+    """Return the response without the shared dates and amounts, whose notation may differ."""
+    mentions = {
+        (m.start, m.end)
+        for e in entities
+        for m in e.mentions
+        if m.path == view.response_path and m.type in VALUES
+    }
+    text = view.response
+    for start, end in sorted(mentions, reverse=True):
+        text = text[:start] + text[end:]
+    return text
+
+
+def wanted_gender(view: View, span: Span, alone: bool = False) -> str:
+    """Return the gender that a substitute needs; "" for a family name, which has none."""
+    texts = [view.context_text, view.response]
+    forms = name_forms(span.text)
+    if span.shape == "family" or (span.shape == "full" and "first" not in forms):
+        return ""
+    return _settle_gender(span.gender, texts, alone=alone, forms=forms.values())
+
+
+def kept_family(entity: Entity) -> frozenset[str]:
+    """Return the family name that is kept because others share it: "John Smith" and "Mary Smith".
+
+    Raises `Refusal` (ONE_TO_ONE) if another person shares another part of the name.
+    """
+    forms = name_forms(entity.span.text)
+    if not entity.rivals:
+        return frozenset()
+    own = {fold(w) for w in entity.span.text.split(" ")}
+    shared = {fold(w) for rival in entity.rivals for w in rival.split(" ")} & own
+    if "first" in forms and shared == {fold(forms.get("last", ""))}:
+        return frozenset(shared)
+    reason = f"{entity.rivals[0]!r} shares a part of {entity.span.text!r}"
+    raise Refusal(Check.ONE_TO_ONE, reason)
+
+
+def check_titles(span: Span, texts: Mapping[str, str]) -> None:
+    """Refuse a family name that also follows another title: "President Bush" and Laura Bush."""
+    last = name_forms(span.text).get("last", "")
+    titles = "King|Queen|Emperor|Empress|Prince|Princess|Pope"
+    titles += {"f": "|President|Mr", "m": "|Mrs|Ms|Miss"}.get(span.gender, "")
+    other = re.compile(rf"\b(?:{titles})\.? {re.escape(last)}\b")
+    if last and any(other.search(text) for text in texts.values()):
+        reason = f"{last!r} is also the name of a person with another title"
+        raise Refusal(Check.ONE_TO_ONE, reason)

@@ -281,8 +281,10 @@ def check_agreement(case: Case) -> Iterator[str]:
         if article and (article[1].lower() == "an") != starts_with_vowel(edit.new):
             yield f"{article[1]} {edit.new}"
         yield from _check_possessive(edit, after[end : end + 3])
-        if case.plan.type == "COUNTRY" and edit.old == case.plan.original:
-            yield from _check_country_article(case, after, left, edit.new)
+        if LEXICON.country(edit.old)[0] == "name" and after.strip(" .") != edit.new:
+            the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
+            if the != (LEXICON.country(edit.new)[1] in ARTICLE_COUNTRIES):
+                yield f"{'the ' if the else ''}{edit.new}"
         changed = edit.new[:1].isupper() != edit.old[:1].isupper() and not edit.old[:1].isdigit()
         if changed and edit.old.split(" ")[0] not in PARTICLES:
             yield f"the letter case of {edit.old!r} and {edit.new!r}"
@@ -294,12 +296,3 @@ def _check_possessive(edit: Edit, right: str) -> Iterator[str]:
     bare = right[:1] in {"'", "’"} and right[1:2] not in {"s", "S"} and ended
     if (bare and not ends) or (right[:2] in {"'s", "’s"} and ends and not ended):
         yield f"{edit.new + right[:2]}: the possessive of a name in s"
-
-
-def _check_country_article(case: Case, after: str, left: str, name: str) -> Iterator[str]:
-    """Yield the new country has its article everywhere: "the US", but also "US has withdrawn"."""
-    the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
-    shape, code = LEXICON.country(name)
-    alone = after.strip(" .") == name  # an answer alone needs no article
-    if shape == case.plan.span.shape == "name" and not alone and the != (code in ARTICLE_COUNTRIES):
-        yield f"{'the ' if the else ''}{name}"

@@ -257,7 +257,7 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "a question that names the answer",
             alpaca("Martha bakes bread every morning for the street." + PAD, "Martha bakes bread.",
                    "What does Martha do every morning?"),
-            "entity",
+            "H6",
         ),
         (
             "a country with its capital",
@@ -472,7 +472,7 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "a second date in brackets",
             alpaca("The feast is on 5 January 1920 (23 December 1919) in the hills." + PAD,
                    "5 January 1920"),
-            "H8",
+            "H13",
         ),
         (
             "code in the response",

@@ -1,13 +1,13 @@
 """The entities of an example that could be substituted: those in both context and response.
 
 Mentions of one entity are grouped ("Mary Shelley" and "Shelley", "Peru" and "Peruvian", two
-notations of a day). An entity that the question names is not a candidate.
+notations of a day).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ifcurate.options.augment import TYPES
@@ -16,13 +16,12 @@ from ..lexicon.wording import FUNCTION_WORDS, word_places
 from ..recognise.spans import VALUES, Span
 from ..recognise.values import NUMBER_WORDS
 from .forms import name_forms
-from .views import View, touches, within
+from .views import View, within
 
 _ORDER = {t: i for i, t in enumerate(TYPES)}
 _CAPITALISED = re.compile(r"(?<![^\W_])[A-ZÀ-ÖØ-ÞĀ-Ž][^\W_]*")
 _DIGIT = re.compile(r"\d")
 _VALUE = re.compile(rf"\d|\b(?:{'|'.join(NUMBER_WORDS)})\b", re.I)
-_LONGEST_NAME = 60  # most characters of a lower-case response that may be one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +44,6 @@ def may_share(view: View, types: Set[str]) -> bool:
     pattern = _VALUE if "NUMBER" in types else _DIGIT
     if types & VALUES and pattern.search(response) and pattern.search(context):
         return True
-    answer = response.strip().rstrip(".")
-    if answer.islower():
-        places = re.finditer(re.escape(answer), context, re.I)
-        return len(answer) <= _LONGEST_NAME and any(m.group()[0].isupper() for m in places)
     named = _name_words(response)
     return bool(named) and ("COUNTRY" in types or not named.isdisjoint(_name_words(context)))
 
@@ -59,28 +54,22 @@ def _name_words(text: str) -> set[str]:
 
 
 def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
-    """Entities with a mention in the context and one in the response, none in the question.
+    """Entities with a mention in the context and one in the response.
 
     The order depends only on the example: whole responses first, then by type, then by place in
     the response.
     """
     response = view.response.strip().rstrip(".").removeprefix("the ").lower()
-    spans = [*spans, *_in_response(view, spans), *_whole_response(view, spans)]
+    spans = [*spans, *_in_response(view, spans)]
     ranked: list[tuple[tuple[int, int, int], Entity]] = []
     for entity in _group(spans):
         answers = [m for m in entity.mentions if m.path == view.response_path]
-        if not answers or not _is_only_given(entity, view):
+        if not answers or not any(within(m, view.context) for m in entity.mentions):
             continue
         whole = min(int(m.text.lower() != response) for m in answers)
         rank = (whole, _ORDER.get(entity.span.type, 99), min(m.start for m in answers))
         ranked.append((rank, entity))
     return [entity for _, entity in sorted(ranked, key=lambda pair: pair[0])][:6]
-
-
-def _is_only_given(entity: Entity, view: View) -> bool:
-    """Return whether the entity is named in the context and not in the question."""
-    given = any(within(m, view.context) for m in entity.mentions)
-    return given and not any(touches(m, view.question) for m in entity.mentions)
 
 
 def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
@@ -92,27 +81,12 @@ def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
         if span.path != path and span.type not in VALUES:
             first.setdefault(span.text, span)
     for span in first.values():
-        for form in _forms_of(span):
+        person = span.type == "PERSON"  # by any form of the name
+        for form in name_forms(span.text).values() if person else [span.text]:
             for a, b in word_places(form, text):
                 if all(b <= start or end <= a for start, end in taken):
                     taken.append((a, b))
                     yield replace(span, path=path, start=a, end=b, text=form)
-
-
-def _forms_of(span: Span) -> Iterable[str]:
-    """Return the forms by which a response may name an entity."""
-    full = span.type == "PERSON" and span.shape == "full"
-    return name_forms(span.text).values() if full else [span.text]
-
-
-def _whole_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
-    """Yield the response, if it is a name of the context in lower case ("los angeles")."""
-    answer = view.response.strip().rstrip(".")
-    start = view.texts[view.response_path].index(answer)
-    for span in spans:
-        if span.type not in VALUES and span.text.lower() == answer:
-            yield replace(span, path=view.response_path, start=start, end=start + len(answer))
-            return
 
 
 def _group(spans: Sequence[Span]) -> list[Entity]:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from ..checks import Check, Refusal
 from ..lexicon.wording import either
 from ..recognise.spans import Span, Substitution
-from ..recognise.values import (
-    DateMention,
-    NumberMention,
-    date_mentions,
-    date_order,
-    number_mentions,
-    number_of,
-)
+from ..recognise.values import NumberMention, date_mentions, number_mentions, number_of
 
 _RELATIVE = re.compile(rf"\b(?:{either('relative_times')})\b", re.I)
 _RELATIVE_YEAR = re.compile(rf"\b(?:{either('relative_years')})\b", re.I)
@@ -47,40 +40,19 @@ def _refuse_relative(
 
 
 def _dates(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:
+    """Yield dates with the same parts, at most six years away; the verifier chooses one."""
     old = date_mentions(span.text)[0]
     _refuse_relative(texts, "a date")
-    others = [d for t in texts.values() for d in date_mentions(t) if not d.matches(old)]
-    years = {int(y) for t in texts.values() for y in re.findall(r"(?<!\d)(?:1\d|20)\d\d(?!\d)", t)}
     for attempt in range(60):
-        new = _drawn(old, _hash(f"{key}|{attempt}"))
-        if _date_fits(old, new, others, years):
-            value = f"{new.year or ''}-{new.month}-{new.day or ''}"
-            yield Substitution(span, value, source="shift")
-
-
-def _drawn(old: DateMention, number: int) -> DateMention:
-    """Return a date with the same parts, at most six years away, chosen by a number."""
-    day = 1 + (number >> 8) % 28 if old.day else None
-    year = None
-    if old.year:
-        year = old.year + (-1 if number >> 16 & 1 else 1) * (1 + (number >> 17) % 6)
-    return DateMention(0, 0, "", year, 1 + number % 12, day, ())
-
-
-def _date_fits(
-    old: DateMention, new: DateMention, others: Sequence[DateMention], years: set[int]
-) -> bool:
-    """Return whether the date shares no month or day with another, and keeps their order."""
-    if any(new.month == d.month or (new.day and new.day == d.day) for d in (old, *others)):
-        return False
-    if old.year and new.year and not _year_fits(old.year, new.year, years):
-        return False
-    return all(date_order(old, d) == date_order(new, d) for d in others)
-
-
-def _year_fits(old: int, new: int, years: set[int]) -> bool:
-    passed = any((y < new) != (y < old) for y in years - {old})
-    return new not in years and new <= 2029 and not passed
+        number = _hash(f"{key}|{attempt}")
+        month = 1 + (old.month + number % 11) % 12
+        day = 1 + (old.day + (number >> 8) % 27) % 28 if old.day else ""
+        year = (
+            old.year + (-1 if number >> 16 & 1 else 1) * (1 + (number >> 17) % 6)
+            if old.year
+            else ""
+        )
+        yield Substitution(span, f"{year}-{month}-{day}", source="shift")
 
 
 def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:

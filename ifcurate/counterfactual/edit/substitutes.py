@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from ..checks import Check, Refusal
 from ..lexicon.kinds import drawn, fictional_names, fictional_titles
-from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON, Country
+from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON
 from ..lexicon.wording import INITIALS, PARTICLES, SUFFIX, fold, word_sets
 from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span, Substitution
@@ -243,43 +243,25 @@ def _aliases(span: Span) -> Iterator[Substitution]:
     if span.shape == "name" and span.code not in ARTICLE_COUNTRIES:
         names = [n for n in LEXICON.countries[span.code].names if n != span.text]
     elif span.type == "CITY":
-        names = _city_aliases(span.text.lower())
+        aliases, key = LEXICON.city_aliases, span.text.lower()
+        others = [alias for alias, name in aliases.items() if name.lower() == key]
+        names = [alias.title() for alias in others if len(alias) > 3 and "." not in alias]
+        names += [aliases[key]] if key in aliases else []
     if not names:
         raise Refusal(Check.POLICY, f"no other name is known for {span.text!r}")
     for name in names:
         yield Substitution(span, name, {span.text: name}, source="alias")
 
 
-def _city_aliases(key: str) -> list[str]:
-    aliases = LEXICON.city_aliases
-    others = [alias for alias, name in aliases.items() if name.lower() == key]
-    names = [alias.title() for alias in others if len(alias) > 3 and "." not in alias]
-    return names + ([aliases[key]] if key in aliases else [])
-
-
-_SWAPS = {"PERSON": "CITY", "CITY": "PERSON", "COUNTRY": "PERSON", "DATE": "CITY", "ORG": "PERSON"}
-
-
 def _swapped(span: Span, key: str) -> Iterator[Substitution]:
+    """Yield cities instead of people, and people instead of all others."""
     if span.shape in {"adjective", "plural"}:
         raise Refusal(Check.POLICY, "an adjective cannot become a name")
-    target = _SWAPS.get(span.type, "COUNTRY")
-    for name in itertools.islice(drawn(key, _names_of(target, span, key)), _TRIES):
-        yield Substitution(span, name, {span.text: name}, new_type=target, source="type-swap")
-
-
-def _names_of(target: str, span: Span, key: str) -> list[str]:
-    """Names of another type: people, cities of five countries, or large countries."""
-    if target == "CITY":
+    if span.type == "PERSON":
         cities = (n for g in ("FR", "DE", "GB", "IT", "ES") for n in LEXICON.cities[g][:20])
-        return [n for n in cities if _good_city(n)]
-    if target == "PERSON":
+        target, names = "CITY", drawn(key, [n for n in cities if _good_city(n)])
+    else:
         person = replace(span, text="Ann Person", shape="full")
-        return list(_people(person, Wanted("lexicon", key)))
-    return sorted(c.names[0] for c in LEXICON.countries.values() if _is_large(c))
-
-
-def _is_large(country: Country) -> bool:
-    """Return whether it is a large country with one word, and without an article, as its name."""
-    plain = " " not in country.names[0] and country.code not in ARTICLE_COUNTRIES
-    return plain and country.population > 5_000_000
+        target, names = "PERSON", _people(person, Wanted("lexicon", key))
+    for name in itertools.islice(names, _TRIES):
+        yield Substitution(span, name, {span.text: name}, new_type=target, source="type-swap")

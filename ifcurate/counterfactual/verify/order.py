@@ -26,6 +26,7 @@ _BEFORE = re.compile(
 
 _RANGE = re.compile(r"\d(?:st|nd|rd|th)? ?(?:and|to|or|until|-|–|&) ?\Z")
 #: "7.8 million euros ($10.7 million)", "$5 (4 euros)"
+_YEAR = re.compile(r"(?<!\d)(?:1\d|20)\d\d(?!\d)")
 _PAIR_BEFORE = re.compile(r"\d[^.()]{0,30}\([^)]{0,8}\Z")
 _PAIR_AFTER = re.compile(
     r"[^.()\d]{0,25}\([^)\d]{0,10}\d| ?(?:°|degrees?)? ?[A-Za-z]{0,12} ?\([^)]{0,20}\d"
@@ -91,6 +92,11 @@ def _check_dates(case: Case) -> Iterator[str]:
     for other in (d for text in case.before.values() for d in date_mentions(text)):
         if not other.matches(old) and date_order(old, other) != date_order(new, other):
             yield f"the order with {other.text!r} would change"
+    for year in (int(y) for text in case.before.values() for y in _YEAR.findall(text)):
+        if not (old.year and new.year) or year == old.year:
+            continue
+        if year == new.year or (year < old.year) != (year < new.year):
+            yield f"the order with {year} would change"
     for edit in case.edits:
         if _RANGE.search(case.before[edit.path], max(0, edit.start - 12), edit.start):
             yield f"a range that ends with {edit.old!r}"

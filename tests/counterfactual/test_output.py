@@ -304,7 +304,7 @@ class Tags(HTMLParser):
 def test_the_sheet_escapes_and_loads_nothing() -> None:
     row = {**MARTHA, "instruction": "Who? <script>alert(1)</script> & <b>", "source": "<i>x"}
     item = written(row)
-    page = render_sheet([item], {"read": 1})
+    page = render_sheet(item.rows, {"read": 1})
     tags = Tags()
     tags.feed(page)
     assert tags.tags.count("script") == 1

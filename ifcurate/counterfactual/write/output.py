@@ -71,7 +71,6 @@ class _Run:
     settings: AugmentSettings
     recogniser: Recogniser
     judge: ModelJudge | None
-    sample: int
 
     @cached_property
     def decides(self) -> dict[str, Any]:
@@ -138,7 +137,7 @@ def write_counterfactuals(
     `overwrite`).
     """
     recogniser = recogniser or LexiconRecogniser(settings.kinds)
-    run = _Run(examples, settings, recogniser, judge, sample)
+    run = _Run(examples, settings, recogniser, judge)
     identity = fingerprint(run.decides, 16)
     files = _name_files(examples.sources, folder, sample)
     journal = Journal(folder / ".augment.partial.jsonl", identity)
@@ -157,7 +156,17 @@ def write_counterfactuals(
             on_row(result.funnel)
     _write_rows(journal, examples.sources, files)
     if sample:
-        write_text(files["review"], _render_sheet(run, augmenter, journal, result.funnel))
+        chosen = heapq.nsmallest(
+            sample,
+            (
+                row
+                for record in journal.read()
+                for row in record["rows"]
+                if row["ifcurate_role"] == "counterfactual"
+            ),
+            key=lambda row: sample_rank(row["ifcurate_pair"], settings.seed),
+        )
+        write_text(files["review"], render_sheet(chosen, result.funnel.as_dict()))
     write_json(files["manifest"], run.manifest(result, command))
     journal.remove()
     return result
@@ -205,26 +214,6 @@ def _write_rows(journal: Journal, sources: Sequence[Source], files: Mapping[str,
                     rejected.write(*record["rejected"])
                     record = next(records, None)
                 rows.finish()
-
-
-def _render_sheet(run: _Run, augmenter: Augmenter, journal: Journal, funnel: Funnel) -> str:
-    """Return the review sheet.
-
-    A hash of content and seed chooses the pairs, which are computed again.
-    """
-    ranked = heapq.nsmallest(
-        run.sample,
-        (
-            (sample_rank(suite["id"], run.settings.seed), suite["id"], number)
-            for number, record in enumerate(journal.read())
-            for suite in record["suites"]
-        ),
-    )
-    pairs = {pair: number for _, pair, number in ranked}
-    numbers = set(pairs.values())
-    again = (row for number, row in enumerate(run.examples.read()) if number in numbers)
-    written = [w for row in again for w in _outcome(row, augmenter).written]
-    return render_sheet([w for w in written if w.suite["id"] in pairs], funnel.as_dict())
 
 
 def _outcome(row: ReadRow, augmenter: Augmenter) -> Outcome:

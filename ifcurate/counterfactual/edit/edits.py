@@ -6,16 +6,12 @@ Positions are in characters of one string of a row. A string is named by its pat
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 Change = tuple[str, int, int, str, str]  # path, start, end, old, new
-
-
-_STEP = re.compile(r"\[(\d+)\]|(?:\A|\.)((?:[^.\[\]\\]|\\.)+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,48 +66,35 @@ def invert_edits(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, s
 
 
 def _rewrite(texts: Mapping[str, str], changes: Sequence[Change]) -> dict[str, str]:
-    pieces: dict[str, list[str]] = {}
-    last: dict[str, int] = {}
-    for path, start, end, old, new in sorted(changes):
-        text = texts[path]
+    out = dict(texts)
+    for path, start, end, old, new in sorted(changes, reverse=True):
+        text = out[path]
         if text[start:end] != old:
             raise ValueError(f"{path}[{start}:{end}]: {text[start:end]!r} is not {old!r}")
-        pieces.setdefault(path, []).extend((text[last.get(path, 0) : start], new))
-        last[path] = end
-    out = dict(texts)
-    for path, parts in pieces.items():
-        out[path] = "".join([*parts, texts[path][last[path] :]])
+        out[path] = text[:start] + new + text[end:]
     return out
 
 
 def row_texts(row: Mapping[str, Any]) -> dict[str, str]:
     """Return every string of a row by its path, depth first, in the row's own order."""
-    return dict(_walk(row, ""))
-
-
-def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            name = re.sub(r"([.\[\]\\])", r"\\\1", str(key))
-            yield from _walk(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, (list, tuple)):
-        for index, inner in enumerate(value):
-            yield from _walk(inner, f"{path}[{index}]")
+    texts: dict[str, str] = {}
+    _visit(row, "", texts)
+    return texts
 
 
 def with_texts(row: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    """Return a copy of the row with some of its strings replaced; other values are shared."""
-    out: Any = dict(row)
-    for path, text in texts.items():
-        steps: list[str | int] = [
-            int(m[1]) if m[1] else re.sub(r"\\(.)", r"\1", m[2]) for m in _STEP.finditer(path)
-        ]
-        holder = out
-        for step, following in itertools.pairwise(steps):
-            inner = holder[step]
-            holder[step] = list(inner) if isinstance(following, int) else dict(inner)
-            holder = holder[step]
-        holder[steps[-1]] = text
-    return dict(out)
+    """Return a copy of the row with some of its strings replaced."""
+    return dict(_visit(row, "", dict(texts)))
+
+
+def _visit(value: Any, path: str, texts: dict[str, str]) -> Any:
+    """Return a copy of a value with the strings of `texts`; strings without one are added to it."""
+    if isinstance(value, str):
+        return texts.setdefault(path, value)
+    if isinstance(value, Mapping):
+        keys = [re.sub(r"([.\[\]\\])", r"\\\1", str(key)) for key in value]
+        paths = [f"{path}.{key}" if path else key for key in keys]
+        return {key: _visit(value[key], at, texts) for key, at in zip(value, paths, strict=True)}
+    if isinstance(value, (list, tuple)):
+        return [_visit(inner, f"{path}[{index}]", texts) for index, inner in enumerate(value)]
+    return value

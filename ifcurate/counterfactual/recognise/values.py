@@ -47,7 +47,6 @@ _IN_WORDS = _DATES[3:]
 _MONTH_NAME = re.compile(rf"(?<!\w)(?:{_NAMES})(?![a-z])")
 _MISREAD = re.compile(r"May 1 [a-z][^.!?\n]*\?")  # "May I ask ...?", scanned with an error
 _DIGIT_DATE = re.compile(r"\d[-/]\d")
-_AROUND = 32  # most characters of a date before and after the name of its month
 _NUMBER = re.compile(
     r"(?<![\w.,])(?<!\d-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w%])(?!\.\d)(?!,\d{3}(?!\d))"
 )
@@ -135,7 +134,9 @@ def _month_like(old: str, month: int) -> str:
 
 def date_mentions(text: str) -> list[DateMention]:
     """Return all dates of a text in order; of overlapping ones the first, longest notation."""
-    matches = [m for p, windows in _where(text) for a, b in windows for m in p.finditer(text, a, b)]
+    notations = _IN_DIGITS if _DIGIT_DATE.search(text) else []
+    notations = notations + _IN_WORDS if _MONTH_NAME.search(text) else notations
+    matches = [match for notation in notations for match in notation.finditer(text)]
     dates: list[DateMention] = []
     last = 0
     for match in sorted(matches, key=lambda m: (m.start(), -m.end())):
@@ -172,20 +173,6 @@ def date_order(a: DateMention, b: DateMention) -> int | None:
         return None
     left, right = (a.month, a.day or 0), (b.month, b.day or 0)
     return -1 if left < right else int(left > right)
-
-
-def _where(text: str) -> Iterator[tuple[re.Pattern[str], list[tuple[int, int]]]]:
-    """Yield the notations that may occur, each with the parts of the text to search."""
-    if _DIGIT_DATE.search(text):
-        yield from ((p, [(0, len(text))]) for p in _IN_DIGITS)
-    windows: list[tuple[int, int]] = []
-    for month in _MONTH_NAME.finditer(text):
-        start, end = max(0, month.start() - _AROUND), min(len(text), month.end() + _AROUND)
-        if windows and start <= windows[-1][1]:
-            start = windows.pop()[0]
-        windows.append((start, end))
-    if windows:
-        yield from ((p, windows) for p in _IN_WORDS)
 
 
 @dataclass(frozen=True, slots=True)

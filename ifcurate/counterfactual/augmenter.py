@@ -34,7 +34,7 @@ from .recognise.names import LexiconRecogniser
 from .recognise.spans import Planner, Recogniser, Span, Substitution
 from .settings import AugmentSettings
 from .verify.cases import Case
-from .verify.gates import check_titles, kept_family, pass_gates, wanted_gender
+from .verify.gates import check_rivals, check_titles, pass_gates, wanted_gender
 from .verify.geography import settle_group
 from .verify.verifier import verify
 from .write.outcomes import Outcome, Written
@@ -220,16 +220,17 @@ class Augmenter:
     ) -> Iterator[tuple[Substitution, str]]:
         """Yield the substitutions of all candidates, each with the gender that it needs."""
         for entity in entities:
-            span, texts, gender, kept = entity.span, view.texts, "", frozenset[str]()
+            span, texts, gender = entity.span, view.texts, ""
             try:
                 if span.type == "PERSON":
                     check_titles(span, texts)
-                    kept, gender = kept_family(entity), wanted_gender(view, span, entity.alone)
+                    check_rivals(entity)
+                    gender = wanted_gender(view, span, entity.alone)
                 elif span.type == "CITY":
                     group = settle_group(span.groups, texts, span.text)
                     span = replace(span, groups=(group,))
                 key_ = f"{key}|{entity.span.type}|{entity.span.text}"
-                wanted = Wanted(self.settings.policy, key_, gender, kept)
+                wanted = Wanted(self.settings.policy, key_, gender)
                 for plan in propose(span, texts, wanted, self.pools):
                     yield plan, gender
                     if refusals[-1].check in _FINAL:

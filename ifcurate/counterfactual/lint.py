@@ -195,20 +195,12 @@ def _build_case(
         substitute = _normal_form(kind, substitute) if span.value else ""
     if not substitute or (kind == "COUNTRY" and not span.code):
         raise Refusal(Check.TYPE, f"{original!r} or the answer is no {kind}")
-    kept, gender = (
-        _read_person(view, original, substitute) if kind == "PERSON" else (frozenset(), "")
-    )
+    he, she = count_pronouns([view.context_text]) if kind == "PERSON" else (0, 0)
+    gender = "m" if he > 2 * she else "f" if she > 2 * he else ""
     forms = {e.old: e.new for e in edits}
-    plan = Substitution(span, substitute, forms, new_type=new_type, source=source, kept=kept)
+    plan = Substitution(span, substitute, forms, new_type=new_type, source=source)
     recogniser = LexiconRecogniser(tuple({kind, new_type} & {*TYPES}))
     return Case(was, view.texts, edits, plan, recogniser, gender)
-
-
-def _read_person(view: View, original: str, substitute: str) -> tuple[frozenset[str], str]:
-    """Return the words that both names share, and the gender that the pronouns show."""
-    kept = {*fold(original).split()} & {*fold(substitute).split()}
-    he, she = count_pronouns([view.context_text])
-    return frozenset(kept), "m" if he > 2 * she else "f" if she > 2 * he else ""
 
 
 def _undo_edits(view: View, back: Sequence[Change], original: str) -> tuple[View, list[Edit]]:

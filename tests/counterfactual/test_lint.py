@@ -76,11 +76,6 @@ ROWS = [
         "When is the hearing?", "Monday, January 5, 2015",
     ),
     qca(
-        "Mary Hudson wrote it in one night. Her husband, Philip Hudson, read it to the others at "
-        "the fire, who liked it very much.",
-        "Who wrote it?", "Mary Hudson",
-    ),
-    qca(
         "She studied at Harwell University for a year. Harwell is old, and its halls are cold, "
         "but she liked the garden and the food.",
         "Where did she study?", "Harwell University",

@@ -213,14 +213,9 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H8",
         ),
         (
-            "a day named after somebody",
-            alpaca("Kevin's Day is a feast, and Kevin likes it very much." + PAD, "Kevin"),
-            "H8",
-        ),
-        (
             "an address on the web",
             alpaca("Write to martha@example.org, says Martha, or come by." + PAD, "Martha"),
-            "H8",
+            "H1",
         ),
         (
             "a hyphen compound",
@@ -269,11 +264,6 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             alpaca("Portugal is sunny, and everybody there talks Portuguese, of course." + PAD,
                    "Portugal"),
             None,
-        ),
-        (
-            "a country with its currency",
-            alpaca("People in Poland pay in zloty for their bread." + PAD, "Poland"),
-            "H12",
         ),
         (
             "a country that is called one by its embassy",
@@ -415,12 +405,6 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H11",
         ),
         (
-            "the noun after the name has the other gender",
-            alpaca("Kevin Walton (born May 18, 1949) is an American actress, known to all." + PAD,
-                   "Kevin Walton"),
-            "H11",
-        ),
-        (
             "the noun before the name has the other gender",
             alpaca("It is by a shy young woman named Kevin Walton. It was a hit." + PAD,
                    "Kevin Walton"),
@@ -437,18 +421,6 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             alpaca("It was a mission with the Soviet Union. The Soviet Union agreed." + PAD,
                    "Soviet Union"),
             "entity",
-        ),
-        (
-            "the end of a party's name",
-            alpaca("She led the Movement for Hobbs Party, and was thanked for it." + PAD,
-                   "Hobbs Party"),
-            "H8",
-        ),
-        (
-            "the end of a club's name",
-            alpaca("He rowed for the Harwell Men's Hobbs Club in all of those years." + PAD,
-                   "Hobbs Club"),
-            "H8",
         ),
         (
             "a school with an admiral's name",

@@ -7,60 +7,31 @@ of every old form in the texts of a row, and refuses what it cannot map.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from ..checks import Check, Refusal
-from ..lexicon.tables import LEXICON
-from ..lexicon.wording import HONOURS, INITIALS, PARTICLES, SUFFIX, fold
+from ..lexicon.wording import INITIALS, PARTICLES, SUFFIX
 from ..recognise.spans import NUMERIC, VALUES, Substitution
 from ..recognise.values import DateMention, date_mentions, date_of_value, number_mentions, number_of
 from .edits import Change
 from .views import View
 
-_QUOTES = "\"“”‘’'"
-
 
 def name_forms(name: str) -> dict[str, str]:
-    """Return the forms of a person's name by their role: full, first, last, ...
+    """Return the forms of a person's name by their role.
 
-    "Ludwig van Beethoven" has full, first, last ("Beethoven") and particle
-    ("van Beethoven"). An initial or a suffix is part of the full form only.
+    "Ludwig van Beethoven" has full, first, last ("Beethoven") and rest ("van Beethoven"). A
+    suffix is part of the full form only.
     """
     parts = name.split()
     forms = {"full": name}
-    if len(parts) > 1 and parts[0].lower() in HONOURS:
-        parts = parts[1:]
-        forms["bare"] = " ".join(parts)
-    parts = " ".join(parts).split(" the ")[0].split()  # Catherine the Great
-    plain = _plain_words(parts)
-    if plain and (len(parts) > 1 or len(forms) > 1):
+    plain = [w for w in parts if not (INITIALS.match(w) or SUFFIX.match(w))]
+    plain = [w for w in plain if w.lower() not in PARTICLES]
+    if plain and len(parts) > 1:
         forms["initials" if INITIALS.match(parts[0]) else "first"] = parts[0]
-        forms |= _family_forms(parts, plain) if plain[-1] != parts[0] else {}
+        if plain[-1] != parts[0]:
+            forms |= {"last": plain[-1], "rest": " ".join(parts[1:])}
     return {role: form for role, form in forms.items() if len(form.strip(". ")) > 1}
-
-
-def _plain_words(parts: Sequence[str]) -> list[str]:
-    """Return the words without initials, suffixes and particles."""
-    return [
-        w for w in parts if not (INITIALS.match(w) or SUFFIX.match(w) or w.lower() in PARTICLES)
-    ]
-
-
-def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
-    """Return the forms with the family name, and the middle names."""
-    last = plain[-1]
-    forms = {"last": last}
-    particles = [w for w in parts[: parts.index(last)] if w.lower() in PARTICLES]
-    if particles:
-        forms["particle"] = " ".join([*particles, last])
-    if len(plain) > 2 or (len(parts) > 2 and not particles):
-        forms["first_last"] = f"{parts[0]} {last}"
-        for index, middle in enumerate(plain[1:-1]):
-            forms[f"middle{index}"] = middle.strip(_QUOTES)
-        forms["middle_last"] = " ".join(parts[1:])
-        if particles:
-            forms["middle_plain"] = " ".join(plain[1:])
-    return forms
 
 
 def find_changes(view: View, plan: Substitution) -> list[Change]:
@@ -70,49 +41,18 @@ def find_changes(view: View, plan: Substitution) -> list[Change]:
     """
     texts = {path: text for path, text in view.texts.items() if path not in view.keep}
     if plan.new_type or plan.type not in VALUES:
-        return list(_name_changes(texts, view.folded, plan))
+        return list(_name_changes(texts, plan))
     return list(
         _number_changes(texts, plan) if plan.type in NUMERIC else _date_changes(texts, plan)
     )
 
 
-def _name_changes(
-    texts: Mapping[str, str], folded: Mapping[str, str], plan: Substitution
-) -> Iterator[Change]:
-    by_case = {form.lower(): form for form in reversed(list(plan.forms))}
+def _name_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Change]:
     ordered = sorted(plan.forms, key=lambda f: (-len(f), f))
-    pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)", re.I)
-    keys = [fold(f) for f in ordered]
+    pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, ordered)) + r")(?!\w)")
     for path, text in texts.items():
-        if not any(k in folded[path] for k in keys):
-            continue
         for match in pattern.finditer(text):
-            written = match.group()
-            old = by_case.get(written.lower())
-            new = _new_form(written, old, plan, small=text.islower())
-            yield path, match.start(), match.end(), written, new
-
-
-def _new_form(written: str, old: str | None, plan: Substitution, *, small: bool) -> str:
-    """Return the new form in the letter case of the old one.
-
-    `small` says that the text has no capitals. Raises `Refusal` (AGREEMENT, RESIDUE) if the
-    letter case leaves this open.
-    """
-    if written.islower() and not small and _is_word(written, plan):
-        raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
-    for like in (str, str.upper, str.lower):
-        if old is not None and written == like(old):
-            return like(plan.forms[old])
-    raise Refusal(Check.AGREEMENT, f"the letter case of {written!r} is mixed")
-
-
-def _is_word(written: str, plan: Substitution) -> bool:
-    """Return whether a name is a word in lower case: "dowager" is, "martha" is not."""
-    if plan.type == "COUNTRY" or " " in written or written in plan.forms:
-        return False
-    listed = fold(written) in LEXICON.gender or LEXICON.is_city(written)
-    return not listed or written in LEXICON.wordy or written in LEXICON.common
+            yield path, match.start(), match.end(), match.group(), plan.forms[match.group()]
 
 
 def _date_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Change]:

@@ -29,10 +29,8 @@ from .forms import name_forms
 _TRIES = 12
 _EITHER = word_sets("either_names")
 _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]{4,}\Z")
-_USUAL_INITIALS = "ABCDEGHJLMPRST"
 #: Names of the dataset by type and shape, collected before the first substitution.
 Pools: TypeAlias = Mapping[str, tuple[str, ...]]
-_NICKNAME = re.compile(r"([\"“‘'])\w+([\"”’'])\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,6 @@ class Wanted:
     policy: str
     key: str  # decides the order in which names are tried
     gender: str = ""  # "m", "f", "b" (both), "" (any)
-    kept: frozenset[str] = frozenset()  # folded words of the name that are kept
 
 
 def fill_pools(spans: Iterable[Span]) -> Pools:
@@ -82,7 +79,7 @@ def propose(
 
 def _names(span: Span, wanted: Wanted, pools: Pools) -> Iterator[str]:
     policy, key = wanted.policy, wanted.key
-    if policy == "corpus" and not wanted.kept:
+    if policy == "corpus":
         return drawn(key, pools.get(_pool_key(span), ()))
     if span.type == "PERSON":
         return _people(span, wanted)
@@ -100,7 +97,6 @@ def _substitution(span: Span, name: str, wanted: Wanted) -> Substitution:
     forms: dict[str, str] = {span.text: name}
     if span.type == "PERSON":
         forms = person_forms(span.text, name)
-        forms = {a: b for a, b in forms.items() if fold(a) not in wanted.kept}
     elif span.type == "COUNTRY":
         made_up = wanted.policy == "fictional"
         forms = country_forms(span, name, made_up=made_up)
@@ -109,7 +105,7 @@ def _substitution(span: Span, name: str, wanted: Wanted) -> Substitution:
         # "England" alone is not the Bank of England.
         if old and new and not (_is_ordinary(old) or span.text.endswith(f" of {old}")):
             forms[old] = new
-    return Substitution(span, forms[span.text], forms, source=wanted.policy, kept=wanted.kept)
+    return Substitution(span, forms[span.text], forms, source=wanted.policy)
 
 
 def _is_ordinary(part: str) -> bool:
@@ -124,30 +120,23 @@ def person_forms(old: str, new: str) -> dict[str, str]:
     Raises `Refusal` if missing.
     """
     before, after = name_forms(old), name_forms(new)
-    forms = {old: new}
-    for role, form in before.items():
-        target = after.get({"particle": "last", "middle_plain": "middle_last"}.get(role, role))
-        if target is None and role in {"first_last", "bare"}:
-            target = new
-        if target is None:
-            raise Refusal(Check.ONE_TO_ONE, f"{new!r} has no part for {form!r}")
-        forms[form] = target
-    return forms
+    if missing := before.keys() - after.keys():
+        raise Refusal(Check.ONE_TO_ONE, f"{new!r} has no part for {before[min(missing)]!r}")
+    return {old: new} | {form: after[role] for role, form in before.items()}
 
 
 def _people(span: Span, wanted: Wanted) -> Iterator[str]:
-    named, the, epithet = span.text.partition(" the ")  # Catherine the Great
-    words = named.split(" ")
+    words = span.text.split(" ")
     firsts, lasts = _name_pools(span, wanted)
     families = _dozen(wanted.key + "|last", lasts)
     if span.shape == "family":
         yield from families
         return
     orders = [_dozen(f"{wanted.key}|{i}", firsts) for i in range(len(words))]
-    family = name_forms(named).get("last", "")
+    family = name_forms(span.text).get("last", "")
     for last, *picked in zip(families, *orders, strict=True):
         if len({*picked}) == len(picked):  # no "Ernest Ernest Smith"
-            yield _fill(words, picked, family, last, wanted.kept) + the + epithet
+            yield _fill(words, picked, family, last)
 
 
 def _name_pools(span: Span, wanted: Wanted) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -173,32 +162,17 @@ def _may_be_family(key: str) -> bool:
     return key not in LEXICON.gender or key in LEXICON.surnames or key in LEXICON.wordy
 
 
-def _fill(
-    words: Sequence[str], firsts: Sequence[str], family: str, last: str, kept: frozenset[str]
-) -> str:
-    """Return a name with the same parts; suffixes, dots and quotes are kept, particles are not."""
+def _fill(words: Sequence[str], firsts: Sequence[str], family: str, last: str) -> str:
+    """Return a name with the same parts; suffixes and dots are kept, particles are not."""
     new: list[str] = []
     for index, word in enumerate(words):
-        suffix = 0 < index == len(words) - 1 and SUFFIX.match(word)  # "Mehmet II"
-        if suffix or fold(word) in kept:
+        if 0 < index == len(words) - 1 and SUFFIX.match(word):  # "Mehmet II"
             new.append(word)
-        elif INITIALS.match(word):
-            new.append(_other_initials(word, firsts[index]))
-        elif quoted := _NICKNAME.match(word):
-            new.append(f"{quoted[1]}{firsts[index]}{quoted[2]}")
+        elif INITIALS.match(word):  # "K.L." for "J.K."
+            new.append(re.sub("[A-Z]", lambda m: chr((ord(m[0]) - 64) % 26 + 65), word))
         elif word.lower() not in PARTICLES:
             new.append(last if word == family else firsts[index])
     return " ".join(new)
-
-
-def _other_initials(written: str, name: str) -> str:
-    """Other initials in the same notation, chosen by a first name: "M.T." for "J.K."."""
-
-    def other(letter: re.Match[str]) -> str:
-        others = _USUAL_INITIALS.replace(letter[0], "")
-        return others[(ord(name[letter.start() % len(name)]) + letter.start()) % len(others)]
-
-    return re.sub("[A-Z]", other, written)
 
 
 def _patterned(span: Span, policy: str, key: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from ifcurate.data.paths import context_passages
 from ifcurate.records import ContextBlock, Example
 
 from ..checks import Check, Refusal
-from ..lexicon.wording import fold, without_end_marks
+from ..lexicon.wording import without_end_marks
 from ..recognise.spans import Span
 from .edits import Edit, row_texts
 
@@ -37,11 +37,6 @@ class View:
     response_path: str
     keep: frozenset[str]
     memory: tuple[str, ...] = ()  # remembered answers, which are not edited
-
-    @cached_property
-    def folded(self) -> Mapping[str, str]:
-        """The folded strings, for searching names."""
-        return {path: fold(text) for path, text in self.texts.items()}
 
     @cached_property
     def response(self) -> str:

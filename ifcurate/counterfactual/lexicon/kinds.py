@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from .tables import LEXICON
-from .wording import HONOURS, PARTICLES, fold, word_sets
+from .wording import PARTICLES, fold, word_sets
 
 _TYPES = dict.fromkeys(("first_m", "first_f", "last"), "PERSON")
 _TYPES |= {"company": "ORG", "country": "COUNTRY", "city": "CITY"}
@@ -72,8 +72,7 @@ def types_by_table(name: str) -> set[str]:
 
 
 def _is_person(key: str) -> bool:
-    words = key.split(" the ")[0].split(" ")
-    words = [re.sub(r"\A\W|\W\Z", "", w) for w in words if w not in PARTICLES | HONOURS]
+    words = [w for w in key.split(" ") if w not in PARTICLES]
     words = [w for w in words if not re.fullmatch(r"(?:jr|sr|[ivx]+|[a-z])\.?|(?:[a-z]\.)+", w)]
     if not words:
         return False

@@ -51,9 +51,6 @@ def either(name: str) -> str:
 
 FUNCTION_WORDS = word_set("function_words")
 
-#: Titles that are part of a name and are kept when the name is replaced.
-HONOURS = word_set("honours")
-
 #: Small words inside family names.
 PARTICLES = word_set("particles")
 

@@ -18,7 +18,7 @@ from ifcurate.options.augment import DEFAULT_TYPES
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import SHORT_NAMES, TITLES, fold, word_set
 from .patterns import pattern_spans
-from .people import PersonName, evidence_at, may_be_named, person_name
+from .people import PersonName, evidence_at, is_listed_pair, may_be_named, person_name
 from .runs import Run, capital_runs
 from .spans import NUMERIC, VALUES, Shape, Span
 from .values import value_spans
@@ -29,7 +29,8 @@ _PREPOSITION = re.compile(
     re.I,
 )
 _LABEL = re.compile(r":(?=[ \n])")
-_INSIDE = re.compile(r"\b(?:in|near|outside|around) \Z", re.I)
+#: Words that may have their capital only as the first word of a sentence.
+_OPENERS = LEXICON.openers - TITLES.keys()
 _NOT_COUNTRIES = word_set("not_countries")  # Jordan the person, Turkey the bird, Georgia the state
 _SURE, _AGAINST = 2, -2  # evidence that accepts an unlisted name, or drops a name
 
@@ -45,7 +46,7 @@ class _Mention:
     parts: tuple[str, ...]
     title: str
     opens: bool
-    label: bool  # a single name and a colon at the start of a line
+    label: bool  # a single name and a colon
     evidence: int
     folded: tuple[str, ...]  # the parts, folded
 
@@ -58,33 +59,13 @@ def named_words(run: Run) -> tuple[list[tuple[int, int, str]], str]:
     """Return the words of the name itself, and its title."""
     words = list(run.words)
     title = ""
-    while run.opens and len(words) > 1 and _only_opens(words[0][2]):
-        if _is_listed(words):
+    while run.opens and len(words) > 1 and fold(words[0][2]) in _OPENERS:
+        if is_listed_pair([word for _, _, word in words]):
             break  # "Bill Clinton"
         words.pop(0)
-    for at in range(len(words) - 2, 0, -1):
-        if words[at - 1][2].lower() in TITLES and _is_listed(words[at:]):
-            words = words[at - 1 :]  # "Police Officer Tim Gannon"
-            break
     while len(words) > 1 and words[0][2].lower().rstrip(".") in TITLES:
         title = words.pop(0)[2].lower()
     return words, title
-
-
-def _is_listed(words: Sequence[tuple[int, int, str]]) -> bool:
-    """Return whether the words are a listed given name and a listed family name."""
-    first, last = fold(words[0][2]), fold(words[-1][2])
-    return len(words) in (2, 3) and first in LEXICON.gender and (last in LEXICON.surnames)
-
-
-def _only_opens(word: str) -> bool:
-    """Return whether a word has its capital only as the first word of a sentence."""
-    key = fold(word)
-    if key in TITLES:
-        return False
-    return key in LEXICON.openers or (
-        key.endswith(("ing", "ly")) and key not in LEXICON.gender and len(key) > 5
-    )
 
 
 class LexiconRecogniser:
@@ -117,21 +98,15 @@ class LexiconRecogniser:
         spans: list[Span] = []
         mentions: list[_Mention] = []
         for path, text in texts.items():
-            taken = -1
             for run in runs[path]:
-                if run.start < taken:
+                if phrase := self._phrase(text, run):
+                    spans += self._place(path, text, *phrase)
                     continue
-                phrase = self._phrase(text, run)
-                if phrase is None:
-                    mention = self._mention(path, text, run)
-                    if self._is_place_word(mention, text):
-                        spans += self._place(path, text, mention.start, mention.end)
-                    else:
-                        mentions.append(mention)
-                    continue
-                start, taken = phrase
-                if start == run.start and taken >= run.end:
-                    spans += self._place(path, text, start, taken)
+                mention = self._mention(path, text, run)
+                if self._is_place_word(mention, text):
+                    spans += self._place(path, text, mention.start, mention.end)
+                else:
+                    mentions.append(mention)
         return spans + list(self._people(mentions))
 
     def _mention(self, path: str, text: str, run: Run) -> _Mention:
@@ -139,7 +114,6 @@ class LexiconRecogniser:
         start, end = words[0][0], words[-1][1]
         opens = run.opens and start == run.start
         label = len(words) == 1 and bool(_LABEL.match(text, end))
-        label = label and (not start or text[start - 1] == "\n")
         evidence = 2 if title else evidence_at(text, start, end, opens=opens)
         parts = tuple(w[2] for w in words)
         return _Mention(
@@ -201,15 +175,12 @@ class LexiconRecogniser:
         place = LEXICON.country(key)[0] or (
             LEXICON.is_city(key) and not self._rather_person(key, text)
         )
-        return bool(place) and not mention.title and len(mention.parts) == 1
+        return bool(place) and len(mention.parts) == 1
 
     def _rather_person(self, key: str, text: str) -> bool:
         """Return whether a small town's name is a first name here, never after "in" or "near"."""
-        if key not in LEXICON.english_names:
-            return False
-        if key not in SHORT_NAMES and self._is_among(key, LEXICON.groups(key), 3):
-            return False
-        return not re.search(rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]", text, re.I)
+        located = rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]"
+        return key in LEXICON.english_names and not re.search(located, text, re.I)
 
     def _phrase(self, text: str, run: Run) -> tuple[int, int] | None:
         """Return the place of a name of several words in the run ("New York City")."""
@@ -225,7 +196,7 @@ class LexiconRecogniser:
         written = text[start:end]
         key = written.lower()
         shape, code = LEXICON.country(key)
-        if shape == "name" and (key in _NOT_COUNTRIES or written == "Us"):
+        if shape == "name" and key in _NOT_COUNTRIES:
             return
         if shape:
             yield Span(path, start, end, "COUNTRY", written, shape=shape, code=code)
@@ -241,11 +212,4 @@ class LexiconRecogniser:
         before = text[max(0, start - 14) : start]
         if key in LEXICON.gender or key in LEXICON.wordy or not _PREPOSITION.search(before):
             return False
-        if key in LEXICON.surnames and not _INSIDE.search(before):
-            return False
-        return " " in key or self._is_among(key, groups, 12)
-
-    def _is_among(self, key: str, groups: Sequence[str], count: int) -> bool:
-        """Return whether a city is among the `count` biggest of one of the countries or states."""
-        cities = LEXICON.cities
-        return any(key == n.lower() for g in groups for n in cities[g][:count])
+        return " " in key or any(key in map(str.lower, LEXICON.cities[g][:12]) for g in groups)

@@ -1,7 +1,7 @@
 """Organisations, buildings, events, places and works: names with a word that shows their type.
 
-The evidence is in the name ("Harvard University", "Battle of Hastings"), beside
-it ("the newspaper Le Monde", "Sina Weibo, a company"), or around it (a title in
+The evidence is in the name ("Harvard University", "Battle of Hastings"), before
+it ("the newspaper Le Monde"), or around it (a title in
 quotes beside "novel"). A name without such evidence is not proposed.
 """
 
@@ -23,10 +23,6 @@ _MAKER = either("makers")
 _MAKER_BEFORE = re.compile(rf"\b(?:{_MAKER})(?: called| named)? \Z")
 _LAST_BEFORE = {w for w in re.split(r"\W+", _MAKER) if w} | {"called", "named"}
 _LAST_BEFORE |= {"startup", "organisation", "organization"}
-_MAKER_AFTER = re.compile(
-    rf",? (?:is |was |which is )?(?:an?|the) (?:[\w-]+ ){{0,4}}?(?:{_MAKER})\b|"
-    r"['’]s (?:shares|headquarters|shareholders|customers|share price|annual report)\b"
-)
 _WORK = re.compile(
     r"[\"“](?P<quoted>[A-ZÀ-ÖØ-Þ0-9][^\"“”\n]{1,70}?)[.,!?]?[\"”]|"
     r"(?<![\w*])(?P<mark>[*_])(?P<marked>[A-Z][^*_\n]{1,70}?)(?P=mark)(?![\w*])"
@@ -68,13 +64,9 @@ def _by_head(path: str, text: str, before: Run, run: Run) -> Iterator[Span]:
 
 def _without_openers(run: Run) -> list[tuple[int, int, str]]:
     words = list(run.words)
-    while run.opens and len(words) > 1 and _is_opener(words[0][2].lower()):
+    while run.opens and len(words) > 1 and words[0][2].lower() in LEXICON.openers:
         words.pop(0)
     return words[1:] if words[0][2] == "The" and len(words) > 1 else words
-
-
-def _is_opener(word: str) -> bool:
-    return word in LEXICON.openers and word not in DESCRIBING
 
 
 def _by_words(path: str, text: str, run: Run) -> Iterator[Span]:
@@ -86,23 +78,19 @@ def _by_words(path: str, text: str, run: Run) -> Iterator[Span]:
     if not kind and code:
         article = text[max(0, start - 4) : start].lower() == "the "
         kind = "LOC" if article or code not in _WITH_ARTICLE else ""
-    elif not kind and len(words) <= 3 and _is_maker(text, start, end):
+    elif not kind and len(words) <= 3 and _is_maker(text, start, name):
         kind = "ORG"
     if kind:
         yield Span(path, start, end, kind, name, code=code)
 
 
-def _is_maker(text: str, start: int, end: int) -> bool:
-    """Return whether the words beside a name call it a company, a newspaper, a band."""
-    name = text[start:end]
-    if LEXICON.is_place(name):
-        return False
+def _is_maker(text: str, start: int, name: str) -> bool:
+    """Return whether the word before a name calls it a company, a newspaper, a band."""
     # "the singer of the band Andrés Nusser" may name the singer.
     given = " " in name and fold(name.split(" ")[0]) in LEXICON.gender
-    called = not given and word_before(text, start) in _LAST_BEFORE
-    maker = called and _MAKER_BEFORE.search(text, max(0, start - 40), start)
-    maker = maker or _MAKER_AFTER.match(text, end, end + 60)
-    return bool(maker and distinctive(name))
+    if given or LEXICON.is_place(name) or word_before(text, start) not in _LAST_BEFORE:
+        return False
+    return bool(_MAKER_BEFORE.search(text, max(0, start - 40), start) and distinctive(name))
 
 
 def pattern_type(name: str) -> str:
@@ -110,8 +98,6 @@ def pattern_type(name: str) -> str:
     words = fold(name).replace(".", "").split(" ")
     if len(words) < 2 or not distinctive(name):
         return ""
-    if len(words) > 2 and words[1] == "of" and words[0] in _HEADS:
-        return _HEADS[words[0]]
     if words[0] in _LEADS:
         return _LEADS[words[0]]
     return ENDINGS.get(words[-1], "")
@@ -128,9 +114,7 @@ def distinctive(name: str) -> str:
     while last > first + 1 and low[last - 1] in _GENERIC:
         last -= 1
     part, low = " ".join(words[first:last]), low[first:last]
-    if not part[:1].isupper() or low[-1] in _GENERIC or _is_no_name(part, low):
-        return ""
-    return part
+    return "" if _is_no_name(part, low) else part
 
 
 def _leading_words(low: Sequence[str]) -> int:
@@ -148,12 +132,5 @@ def _is_no_name(part: str, low: Sequence[str]) -> bool:
 
 
 def _is_title(title: str) -> bool:
-    words = title.split(" ")
-    large = [w for w in words if w.lower() not in _SMALL]
-    return (
-        len(words) <= 9
-        and len(title) > 3
-        and bool(large)
-        and all(w[:1].isupper() or w[:1].isdigit() for w in large)
-        and words[0].lower() not in {"i", "i'm", "yes", "no", "we", "you"}
-    )
+    large = [w for w in title.split(" ") if w.lower() not in _SMALL]
+    return bool(large) and all(w[:1].isupper() or w[:1].isdigit() for w in large)

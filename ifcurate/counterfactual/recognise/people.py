@@ -8,7 +8,7 @@ it ("the Kugel", "in Kugel", "Kugel magazine") has more weight than evidence for
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import (
@@ -37,15 +37,9 @@ _FOLLOWS = re.compile(
 #: The next sentence begins with the pronoun: "Kugel is poor. He ...", not "Kugel's son is. He ..."
 _NEXT = re.compile(r"(?!['’]s)[^.!?\n:;\"“”A-Z]{0,100}[.!?] {1,2}(He|She|His|Her) ")
 
-_OPENS = re.compile(r"(?:\A|[.!?\n])[ \"“]*\Z")
 _GENDERS = dict.fromkeys(("he", "him", "his", "himself"), "m")
 _GENDERS |= dict.fromkeys(("she", "her", "hers", "herself"), "f")
-#: "Jess Walton (born 1949) is an American actress", "Kugel, a businessman"
 _NOUNS = {word: gender for word, gender in TITLES.items() if gender} | {"man": "m", "woman": "f"}
-_NOUN = re.compile(
-    r"(?: \([^()\n]{0,60}\))?(?: is| was|,) (?:an?|the) (?:(?!(?:of|to|for|and) )[\w-]+ ){0,4}?"
-    rf"({'|'.join(_NOUNS)})\b(?!['’])"
-)
 #: "a young woman named Kugel"
 _NAMED = re.compile(rf"\b({'|'.join(_NOUNS)}) (?:named|called) \Z")
 
@@ -67,32 +61,13 @@ def following_pronoun(text: str, end: int, *, opens: bool = True) -> str:
     return _GENDERS.get(match[1].lower(), "n") if match else ""
 
 
-def subject_votes(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
-    """Return the masculine and the feminine votes of the sentences that begin with the name.
-
-    The vote is that of a noun that describes the name, or else of the pronoun that begins the
-    next sentence. A noun before the name ("a woman named") votes in any place of a sentence.
-    """
+def introduced_as(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
+    """Return how often a masculine and a feminine noun introduce the name: "a woman named"."""
     known = [f for f in forms if f]
-    votes = [
-        gender
-        for text in texts
-        for start, end in {place for form in known for place in word_places(form, text)}
-        for gender in _said_genders(text, start, end)
-    ]
+    starts = ((text, at) for text in texts for form in known for at, _ in word_places(form, text))
+    nouns = (_NAMED.search(text, max(0, start - 32), start) for text, start in starts)
+    votes = [_NOUNS[noun[1]] for noun in nouns if noun]
     return votes.count("m"), votes.count("f")
-
-
-def _said_genders(text: str, start: int, end: int) -> Iterator[str]:
-    """Yield the votes of one mention."""
-    if named := _NAMED.search(text, max(0, start - 32), start):
-        yield _NOUNS[named[1]]
-    if not _OPENS.search(text, max(0, start - 32), start):
-        return
-    if noun := _NOUN.match(text, end, end + 200):
-        yield _NOUNS[noun[1]]
-    elif pronoun := _NEXT.match(text, end, end + 200):
-        yield _GENDERS[pronoun[1].lower()]
 
 
 def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
@@ -133,8 +108,6 @@ _RATHER_NAMES = word_set("rather_names")  # names when another name follows
 _REGION = re.compile(r", ([A-Z]\w+(?: [A-Z]\w+)?)")
 #: Titles before a given name.
 _GIVEN_TITLES = word_set("given_titles")
-#: Titles that are also nouns.
-_ROLES = word_set("roles")
 #: Capitalised words that do not name a person.
 _NO_NAMES = word_set("no_names")
 
@@ -182,7 +155,7 @@ def _names_something_else(part: str) -> bool:
     key = fold(part)
     if any(key in t for t in (_NO_NAMES, LEXICON.openers, NO_SURNAMES, TITLES)):
         return True
-    if LEXICON.is_place(key) or LEXICON.country(key)[0] or re.search(r"\d", part):
+    if LEXICON.is_place(key):
         return True
     acronym = part.isupper() and len(part) > 1 and "." not in part
     return acronym or (len(key) < 3 and not INITIALS.match(part))
@@ -237,9 +210,7 @@ def _titled(key: str, title: str, said: str) -> PersonName | None:
     """One word after a title: a given name after "Queen", a family name after "Dr."."""
     if key in LEXICON.gender and title in _GIVEN_TITLES:
         return "given", said or LEXICON.gender[key]
-    named = LEXICON.is_place(key) or key in LEXICON.common or key in _NO_NAMES
-    verb = title in _ROLES and key not in LEXICON.surnames  # "Scientist Claims"
-    return None if named or verb or len(key) < 3 else ("family", said)
+    return None if LEXICON.is_place(key) or len(key) < 3 else ("family", said)
 
 
 def _name_shaped(parts: Sequence[str]) -> bool:
@@ -250,4 +221,4 @@ def _name_shaped(parts: Sequence[str]) -> bool:
         return False
     later = {fold(p) for p in parts[1:]}
     ends = {w.removesuffix("s") for w in later - LEXICON.surnames} | later
-    return parts[-1][0].isupper() and not ends & NO_SURNAMES and not later & LEXICON.common
+    return not ends & NO_SURNAMES and not later & LEXICON.common

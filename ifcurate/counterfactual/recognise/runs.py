@@ -12,8 +12,6 @@ _TOKEN = re.compile(r"(?<!\w)(?:(?:[A-Z]\.)+(?!\w)|[A-ZÀ-ÖØ-ÞĀ-Ž](?:[^\W_]
 _PARTICLES = re.compile(
     r" (?:(?:de|da|di|del|della|van|von|der|den|la|le|dos|du|bin|ibn|al|el|ter) )*\Z"
 )
-_NICKNAME = re.compile(r" [\"“]\w+[\"”] \Z")
-_NICKNAME_END = re.compile(r"[\"”] \Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ def _tokens(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def capital_runs(text: str) -> Iterator[Run]:
-    """Runs of capitalised words in order, with particles and nicknames between them."""
+    """Runs of capitalised words in order, with particles between them."""
     words: list[tuple[int, int, str]] = []
     for token in _tokens(text):
         if words and _joined(text, words[-1], token):
@@ -62,8 +60,6 @@ def _joined(text: str, word: tuple[int, int, str], token: tuple[int, int, str]) 
     gap = text[word[1] : token[0]]
     if gap == " ":
         return True
-    if _NICKNAME.match(text, word[1], token[1] + 2) or _NICKNAME_END.match(gap):
-        return True  # Markus "Notch" Persson
     if len(gap) > 24 or not gap.startswith((" ", ". ")):
         return False
     if gap == ". ":  # "Mr. Smith": the full stop of a title

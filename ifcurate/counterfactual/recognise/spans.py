@@ -47,7 +47,6 @@ class Substitution:
     forms: Mapping[str, str] = field(default_factory=dict)
     new_type: str = ""  # only if it differs (policy type-swap)
     source: str = "lexicon"  # origin of the substitute
-    kept: frozenset[str] = frozenset()  # folded words that are not replaced
 
     @property
     def type(self) -> str:

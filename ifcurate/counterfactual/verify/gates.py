@@ -17,7 +17,7 @@ from ..edit.candidates import Entity
 from ..edit.forms import name_forms
 from ..edit.views import View
 from ..lexicon.wording import either, fold, word_set
-from ..recognise.people import count_pronouns, follow_pronouns, subject_votes
+from ..recognise.people import count_pronouns, follow_pronouns, introduced_as
 from ..recognise.spans import VALUES, Span
 
 #: Verbs of tasks. They count only in an instruction.
@@ -128,7 +128,7 @@ def _settle_gender(
     known = list(forms)
     near, page = follow_pronouns(texts, known), count_pronouns(texts)
     if listed in {"m", "f"}:
-        votes = [near, page, _bare_votes(texts, known), subject_votes(texts, known)]
+        votes = [near, page, _bare_votes(texts, known), introduced_as(texts, known)]
         if _contradict(votes if listed == "m" else [v[::-1] for v in votes], alone):
             raise Refusal(Check.GENDER, "the name and the pronouns after it disagree")
         return listed
@@ -137,9 +137,9 @@ def _settle_gender(
 
 def _contradict(votes: Sequence[tuple[int, int]], alone: bool) -> bool:
     """Return whether the votes are for the other gender, which is second in each pair."""
-    own, whole, bare, subject = votes
+    own, whole, bare, noun = votes
     only_other = alone and whole[1] > 0 and not whole[0]
-    return 2 * own[1] > own[0] or bare[1] > 1 or subject[1] > subject[0] or only_other
+    return 2 * own[1] > own[0] or bare[1] > 1 or noun[1] > noun[0] or only_other
 
 
 def _by_pronouns(
@@ -200,20 +200,11 @@ def wanted_gender(view: View, span: Span, alone: bool = False) -> str:
     return _settle_gender(span.gender, texts, alone=alone, forms=forms.values())
 
 
-def kept_family(entity: Entity) -> frozenset[str]:
-    """Return the family name that is kept because others share it: "John Smith" and "Mary Smith".
-
-    Raises `Refusal` (ONE_TO_ONE) if another person shares another part of the name.
-    """
-    forms = name_forms(entity.span.text)
-    if not entity.rivals:
-        return frozenset()
-    own = {fold(w) for w in entity.span.text.split(" ")}
-    shared = {fold(w) for rival in entity.rivals for w in rival.split(" ")} & own
-    if "first" in forms and shared == {fold(forms.get("last", ""))}:
-        return frozenset(shared)
-    reason = f"{entity.rivals[0]!r} shares a part of {entity.span.text!r}"
-    raise Refusal(Check.ONE_TO_ONE, reason)
+def check_rivals(entity: Entity) -> None:
+    """Raise `Refusal` (ONE_TO_ONE) if another person shares a part of the name."""
+    if entity.rivals:
+        reason = f"{entity.rivals[0]!r} shares a part of {entity.span.text!r}"
+        raise Refusal(Check.ONE_TO_ONE, reason)
 
 
 def check_titles(span: Span, texts: Mapping[str, str]) -> None:

@@ -26,7 +26,7 @@ def settle_group(groups: Sequence[str], texts: Mapping[str, str], city: str) -> 
     folded, known = fold("\n".join(texts.values())), list(dict.fromkeys(groups))
     supported = [g for g in known if supports_group(g, folded)]
     ruled = (g for g in known if g in LEXICON.countries and LEXICON.countries[g].capital == city)
-    for choice in (supported, known, [] if supported else list(ruled)):
+    for choice in (supported, known, list(ruled)):
         if len(choice) == 1:
             return choice[0]
     raise Refusal(Check.GEOGRAPHY, f"{city!r} is in {len(known)} countries or states")
@@ -35,10 +35,7 @@ def settle_group(groups: Sequence[str], texts: Mapping[str, str], city: str) -> 
 def supports_group(group: str, folded: str) -> bool:
     """Return whether a folded text names the country (or, for "US-TX", the state)."""
     if group.startswith("US-"):
-        state = LEXICON.states.get(group[3:], "")
-        return bool(state) and (
-            has_word(fold(state), folded) or bool(re.search(rf", {group[3:].lower()}\b", folded))
-        )
+        return has_word(fold(LEXICON.states[group[3:]]), folded)
     country = LEXICON.countries[group]
     names = (*country.names, country.adjective)
     return any(len(n) > 3 and has_word(fold(n), folded) for n in names)
@@ -74,8 +71,7 @@ def _check_city(case: Case) -> Iterator[str]:
         if pinned := _CITY_PINNED.search(text) or _SIGHT.search(text) or _PROVINCE.search(text):
             yield f"{pinned.group()!r} describes a city"
         for after in region.finditer(text):
-            named = after[1] in LEXICON.states or after[1].lower() in LEXICON.state_names
-            if not named and not LEXICON.country(after[1])[0]:
+            if not LEXICON.is_region(after[1]):
                 yield f"{after.group()!r} may be a city of that region"
 
 
@@ -87,7 +83,7 @@ def _same_country(case: Case) -> bool:
 
 
 def _pin(country: Country, folded: str) -> str:
-    """Return the first city, language or currency of the country in the text.
+    """Return the first city or language of the country in the text.
 
     "" if there is none.
     """
@@ -96,9 +92,6 @@ def _pin(country: Country, folded: str) -> str:
         key = fold(word)
         if len(key) > 3 and key not in own and has_word(key, folded):
             return word
-    money = fold(country.currency.split(" ")[-1])
-    if money not in {"euro", "dollar", "pound", "franc", "peso"} and has_word(money, folded):
-        return money
     return country.adjective if _is_spoken(country, folded) else ""
 
 
@@ -108,8 +101,6 @@ def _words_of(country: Country) -> list[str]:
     if country.code == "US":
         words += LEXICON.states.values()
         words += (c for g, cs in LEXICON.cities.items() if g[:3] == "US-" for c in cs[:6])
-    if country.code == "GB":
-        words += ["England", "Scotland", "Wales", "Northern Ireland", "English", "Scottish"]
     return words
 
 

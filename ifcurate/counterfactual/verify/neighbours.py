@@ -10,12 +10,9 @@ from ..edit.views import within
 from ..lexicon.tables import ARTICLE_COUNTRIES, LEXICON
 from ..lexicon.wording import (
     FUNCTION_WORDS,
-    GENERIC_WORDS,
-    NO_SURNAMES,
     PARTICLES,
     TITLES,
     either,
-    fold,
     starts_with_vowel,
     word_before,
     word_set,
@@ -62,19 +59,15 @@ _PLACE_AFTER = re.compile(
 #: Answers, turns and later sentences of a passage, which may begin with a part of a name.
 _NO_HEAD = re.compile(r"\A[^\[]*\Z|answer|alias|messages|conversations|\]\[[1-9]\d*\]\Z")
 _HEADING = re.compile(r"(?: \(?[a-z]\w+\)?){0,2}\Z| (?:is|are|was|were) (?:an?|the) ")
-_REGION_BEFORE, _REGION_AFTER = re.compile(r"\b(?:in|from|near) \Z"), re.compile(r", [A-Z]")
-#: First words of longer names: "Movement for Justice Party", "Men's Boxing Club".
-_HEAD = re.compile(rf"({_CAPITAL}\w*) (?:for|against|on) (?:the )?\Z")
-_GROUP = re.compile(rf"\b(?:{either('groups')})['’]s? \Z", re.I)
+_REGION_BEFORE = re.compile(r"\b(?:in|from|near) \Z")
 #: Another notation of a date beside it: "(O.S. 23 November)", "(18 Brumaire)".
 _CALENDAR = re.compile(rf"\b(?:{either('calendars')})", re.I)
 _BRACKET_BEFORE = re.compile(r"[(\[][^()\[\]]{0,40}\Z")
 _BRACKET_AFTER = re.compile(r"(?:,? ?\d{4})? ?[(\[]([^()\[\]]{0,80})")
 _APART = _BEFORE_PEOPLE | FUNCTION_WORDS  # "a boy named Tim", "a fight with Tim"
-_DAYS = word_set("days")
+_NO_PART = FUNCTION_WORDS | word_set("days")
+_MORE = re.compile(rf"(?:['’]s)? (?:of )?(?:the )?{_CAPITAL}")
 _EPITHETS = word_set("epithets")
-#: Things that are named after a person and not owned: "Valentine's Day", "Levi's Stadium".
-_NAMED_AFTER = NO_SURNAMES | {"day", "eve", "cross", "disease", "law", "inn", "place", "bazaar"}
 
 
 def check_nesting(case: Case) -> Iterator[str]:
@@ -91,7 +84,7 @@ def _check_place(case: Case, text: str, edit: Edit) -> Iterator[str]:
     """H8 for one edit."""
     kind, start, end = case.plan.type, edit.start, edit.end
     left, right = text[max(0, start - 60) : start], text[end : end + 60]
-    yield from _check_joined(edit.old, left[-1:], right, kind)
+    yield from _check_joined(edit.old, left[-1:], right)
     if kind == "DATE":
         yield from _check_calendar(text, start, end)
     if kind != "WORK":
@@ -127,22 +120,18 @@ def _check_named_alone(text: str, edit: Edit) -> Iterator[str]:
 def _check_same(case: Case, text: str, edit: Edit) -> Iterator[str]:
     """Yield a part of the name is not that of a place, nor of what another passage is about."""
     alone = " " not in edit.old and not text.startswith(("'s", "’s"), edit.end)
-    if (alone and _is_at(text, edit)) or _PLACE_AFTER.match(text, edit.end):
+    left = text[max(0, edit.start - 40) : edit.start]
+    region = LEXICON.is_place(edit.old) or text.startswith(", ", edit.end)  # "from Hale, Ohio"
+    before = _PLACE_BEFORE.search(left) or (region and _REGION_BEFORE.search(left))
+    if (alone and before) or _PLACE_AFTER.match(text, edit.end):
         yield f"{edit.old!r} may be a place"
     heads = alone and edit.start == 0 and not _NO_HEAD.search(edit.path)
     if heads and " " in case.plan.original and _HEADING.match(text, edit.end):
         yield f"{edit.old!r} is what another passage is about"
 
 
-def _is_at(text: str, edit: Edit) -> bool:
-    """Return whether the words around the name say that it is a place: "from Hale, Ohio"."""
-    left = text[max(0, edit.start - 40) : edit.start]
-    region = _is_place(edit.old) or _REGION_AFTER.match(text, edit.end)
-    return bool((region and _REGION_BEFORE.search(left)) or _PLACE_BEFORE.search(left))
-
-
 def _check_calendar(text: str, start: int, end: int) -> Iterator[str]:
-    """No other notation of the same day is in brackets beside the date, or around it."""
+    """No other notation of the same day is beside the date, or in its brackets."""
     left, after = text[max(0, start - 90) : start], _BRACKET_AFTER.match(text, end)
     inside = _BRACKET_BEFORE.search(left)
     dated = inside and any(m.end + 1 >= inside.start() for m in date_mentions(left))
@@ -152,65 +141,41 @@ def _check_calendar(text: str, start: int, end: int) -> Iterator[str]:
 
 
 def _check_whole_organisation(text: str, start: int, end: int) -> Iterator[str]:
-    """No number, "and", "Movement for" or "Men's" precedes the name, and no short form follows."""
-    left = text[max(0, start - 40) : start]
-    head = _HEAD.search(left)
-    headed = head and head[1].lower() in NO_SURNAMES
-    if headed or _GROUP.search(left) or _NUMBERED.search(left):
+    """No number and no "and" precedes the name, and no short form follows."""
+    if _NUMBERED.search(text, max(0, start - 40), start):
         yield f"something longer contains {text[start:end]!r}"
     if _SHORT_FORM.match(text, end):
         yield f"a short form follows {text[start:end]!r}"
 
 
-def _check_joined(name: str, before: str, right: str, kind: str) -> Iterator[str]:
+def _check_joined(name: str, before: str, right: str) -> Iterator[str]:
     """No sign joins the name to a longer word: a compound, an address, a variable."""
     if before and before in "-/\\@#_~":
         yield f"{before + name!r} is part of a longer word"
-    if right[:1] in {"@", "_", "\\"} or (re.match(r"[-/.][\w]", right) and kind != "DATE"):
+    if re.match(r"[@_\\]|[-/.]\w", right):
         yield f"{name + right[:2]!r} is part of a longer word"
 
 
 def _longer_to_the_left(case: Case, left: str) -> str:
     """Return the words before a name that make it a longer name; "" if there is none."""
-    if case.plan.type == "PERSON" and (particle := _PARTICLE_BEFORE.search(left)):
+    person = case.plan.type == "PERSON"
+    if person and (particle := _PARTICLE_BEFORE.search(left)):
         return particle.group()
     match = _BEFORE.search(left)
-    if match is None or _is_apart_left(match[1], match[2].strip()):
+    if match is None:
         return ""
-    opens = _opens(left[: match.start()])
-    return match.group() if _is_joined_left(case, match[1], match[2].strip(), opens) else ""
-
-
-def _is_joined_left(case: Case, word: str, link: str, opens: bool) -> bool:
-    """Return whether the word before, with this link, makes the name a longer one."""
-    if link == "&":
-        return case.plan.span.shape != "full"
-    if link in {"and", "and the"}:
-        return not (opens or case.plan.type == "PERSON" or _is_place(word))
-    if not link and case.plan.type in {"CITY", "COUNTRY"} and word.lower() in GENERIC_WORDS:
-        return True  # "New Amsterdam", also at the start of a sentence
-    return not (_is_ordinary(word) and (opens or link != ""))
-
-
-def _is_apart_left(word: str, link: str) -> bool:
-    """Return whether the word before a name is a title, an owner or the end of a sentence."""
+    word, link = match[1], match[2].strip()
     low = word.lower().rstrip(".")
-    if low in FUNCTION_WORDS | _DAYS:
-        return True
-    if not link and (low in TITLES or low.endswith(("'s", "’s"))):
-        return True
-    return word[-1] == "." and len(word) > 2 and low not in TITLES
-
-
-def _is_ordinary(word: str) -> bool:
-    """Return whether it is an ordinary word, capitalised to start a sentence: "Regarding"."""
-    low = word.lower().rstrip(".")
-    ending = low.endswith(("ing", "ly", "ed"))
-    return low in LEXICON.common or (ending and fold(low) not in LEXICON.gender)
-
-
-def _is_place(word: str) -> bool:
-    return LEXICON.is_place(word) or LEXICON.country(word)[0] != ""
+    if low in _NO_PART or word[-1] == ".":
+        apart = True
+    elif link in {"and", "and the", "&"}:
+        person = person and (link != "&" or case.plan.span.shape == "full")
+        apart = person or LEXICON.is_place(word)
+    elif not link and (low in TITLES or low.endswith(("'s", "’s"))):
+        apart = True
+    else:  # an ordinary word, capitalised to start a sentence
+        apart = low in LEXICON.common and (link != "" or _opens(left[: match.start()]))
+    return "" if apart else match.group()
 
 
 def _longer_to_the_right(case: Case, right: str) -> str:
@@ -219,44 +184,23 @@ def _longer_to_the_right(case: Case, right: str) -> str:
     if match is None:
         return ""
     word, own = match[1], right.startswith(("'s", "’s"))
-    link = right[2 * own : match.start(1)].strip()
-    plain = _is_apart_right(case, word, link, right[match.end() :], own=own)
-    return "" if plain else match.group()
-
-
-def _is_apart_right(case: Case, word: str, link: str, rest: str, *, own: bool) -> bool:
-    """Return whether the next capitalised word is not part of the name.
-
-    `own` means after a possessive.
-    """
-    low = word.lower()
-    if link == "and" and low in {"me", "i", "you", "us"}:
-        return False  # "Mr Banks and Me" is a title
-    if low in FUNCTION_WORDS | _DAYS:
-        return True
+    low, link = word.lower(), right[2 * own : match.start(1)].strip()
     if case.plan.type != "PERSON":
         linked = link in {"and", "and the", "the"}
-        return own or word[0].isdigit() or (linked and _is_place(word))
-    if own:
-        return link != "" or low not in _NAMED_AFTER
-    return _is_apart_from_person(case, low, link, rest)
-
-
-def _is_apart_from_person(case: Case, low: str, link: str, rest: str) -> bool:
-    """Return whether the next capitalised word is not part of a person's name."""
-    if link == "the":
-        return low not in _EPITHETS  # "earned Bohr the Nobel Prize"
-    more = re.match(rf"(?:['’]s)? (?:of )?(?:the )?({_CAPITAL}\w*)", rest)
-    if link in {"and", "&"}:  # "Morgana and Milner", but not "Smith and Wesson Inc."
-        ends = {low, more[1].lower() if more else ""} & NO_SURNAMES
-        return not ends and (link == "and" or case.plan.span.shape == "full")
-    # "Lenin and the Bolsheviks", but not "and the Philosopher's Stone"
-    return link == "and the" and more is None
+        apart = own or word[0].isdigit() or (linked and LEXICON.is_place(word))
+    elif own or low in _NO_PART:
+        apart = True
+    elif link == "the":
+        apart = low not in _EPITHETS  # "earned Bohr the Nobel Prize"
+    elif link in {"and", "&"}:
+        apart = low not in {"me", "i", "you", "us"}  # "Mr Banks and Me" is a title
+    else:  # "Lenin and the Bolsheviks", but not "and the Philosopher's Stone"
+        apart = link == "and the" and not _MORE.match(right, match.end())
+    return "" if apart else match.group()
 
 
 def _opens(before: str) -> bool:
-    stripped = before.rstrip(" \"'“‘(*-[{")
-    return not stripped or stripped[-1] in ".!?:;\n>|," or "\n" in before[len(stripped) :]
+    return before.rstrip(" \"'“‘(*-[{")[-1:] in ".!?:;\n>|,"
 
 
 def _check_title(text: str, start: int, end: int) -> Iterator[str]:
@@ -285,9 +229,6 @@ def check_agreement(case: Case) -> Iterator[str]:
             the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
             if the != (LEXICON.country(edit.new)[1] in ARTICLE_COUNTRIES):
                 yield f"{'the ' if the else ''}{edit.new}"
-        changed = edit.new[:1].isupper() != edit.old[:1].isupper() and not edit.old[:1].isdigit()
-        if changed and edit.old.split(" ")[0] not in PARTICLES:
-            yield f"the letter case of {edit.old!r} and {edit.new!r}"
 
 
 def _check_possessive(edit: Edit, right: str) -> Iterator[str]:

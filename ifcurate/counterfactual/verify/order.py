@@ -45,18 +45,13 @@ def check_order(case: Case) -> Iterator[str]:
     elif plan.type in NUMERIC and not plan.new_type:
         old = number_of(plan.span).value
         others = {n.value for t in case.before.values() for n in number_mentions(t)} - {old}
-        yield from _check_amounts(old, float(plan.substitute), sorted(others))
+        for value in sorted(others):
+            if (value < old) != (value < float(plan.substitute)):
+                yield f"the order of {old:g} and {value:g} would change"
         for edit in case.edits:
             yield from _check_unit(case.before[edit.path], edit, old)
         if plan.type != "YEAR":
             yield from _check_sums(case, old, sorted(others)[:60])
-
-
-def _check_amounts(old: float, new: float, others: Sequence[float]) -> Iterator[str]:
-    """Yield the order with all other amounts is kept."""
-    for value in others:
-        if (value < old) != (value < new) or value == new:
-            yield f"the order of {old:g} and {value:g} would change"
 
 
 def _check_sums(case: Case, old: float, others: Sequence[float]) -> Iterator[str]:
@@ -79,8 +74,6 @@ def _check_unit(text: str, edit: Edit, old: float) -> Iterator[str]:
         yield 'a range, a scale, a version, a list number or a name such as "30 Years\' War"'
     if _PAIR_BEFORE.search(text[max(0, edit.start - 40) : edit.start]) or _PAIR_AFTER.match(tail):
         yield "an amount in another currency or unit is beside it"
-    if re.search(r"(?:\n|\A)[ \t]*\Z", around) and re.match(r"[.)]\s", tail):
-        yield "a list marker"
     listed = _LISTED.match(text, edit.end)
     if listed and len(re.split(r",? and |, ", listed[1])) == old:
         yield f"the text lists all {edit.old}"

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import DESCRIBING, FUNCTION_WORDS, GENERIC_WORDS, PARTICLES, fold, has_word
-from ..recognise.spans import NUMERIC, PATTERNED, VALUES, Substitution
-from ..recognise.values import NUMBER_WORDS, date_mentions, number_mentions, number_of
+from ..recognise.spans import NUMERIC, PATTERNED, VALUES
+from ..recognise.values import NUMBER_WORDS, date_mentions, number_of
 from .cases import Case
 
 _ALIAS = re.compile(
@@ -36,7 +36,6 @@ def check_residual(case: Case) -> Iterator[str]:
         if case.plan.type == "PERSON" and not case.plan.new_type:
             yield from _nickname_left(case, texts)
             yield from _alias_left(case)
-            yield from _initial_left(case, texts)
 
 
 def check_fresh(case: Case) -> Iterator[str]:
@@ -74,7 +73,7 @@ def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[st
         parts |= {"".join(words)} - {*words}
     if plan.type in PATTERNED | {"LOC"} and not plan.new_type:
         parts -= {*_LETTERS.findall(fold(other)), *DESCRIBING}
-    return parts - plan.kept - {""}
+    return parts - {""}
 
 
 def _first_part(parts: Iterable[str], texts: Iterable[str]) -> str:
@@ -146,21 +145,15 @@ def _other_names(case: Case) -> tuple[set[str], set[str]]:
         aliases = LEXICON.city_aliases
         name = aliases.get(plan.original.lower(), plan.original)
         others = {a for a, n in aliases.items() if n.lower() == name.lower()}
-        return {*others, name}, {a.upper() for a in others if len(a) <= 3}
-    return set(), _acronyms(plan)
-
-
-def _acronyms(plan: Substitution) -> set[str]:
+        return {*others, name}, set()
     words = _LETTERS.findall(plan.original)
-    if len(words) < 2 or plan.type == "WORK" or plan.kept:
-        return set()
-    return {"".join(w[0] for w in words).upper()}
+    return set(), {"".join(w[0] for w in words).upper()} if len(words) > 1 else set()
 
 
 def _nickname_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
     """Yield a word that may be short for the name: "Sam" for "Samantha"."""
     new = {w.lower() for e in case.edits for w in _LETTERS.findall(e.new)}
-    spared = new | FUNCTION_WORDS | case.plan.kept | {"mary", "john"}
+    spared = new | FUNCTION_WORDS | {"mary", "john"}
     first = spared | LEXICON.common  # "Ray" at the start of a sentence, but not "him Ray"
     for word in _LETTERS.findall(case.plan.original):
         if len(word) < 4 or word.lower() in GENERIC_WORDS:
@@ -187,18 +180,6 @@ def _alias_left(case: Case) -> Iterator[str]:
             yield f"{alias.group()!r} gives another name"
 
 
-def _initial_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
-    """Yield an initial that does not fit the new name: "P. Walters" beside "Peter Walters"."""
-    original = case.plan.original
-    last = original.split(" ")[-1]
-    if " " not in original or re.search(r"\b[A-Z]\.", original):
-        return
-    for name in sorted({e.new.split(" ")[-1] for e in case.edits if e.old.endswith(last)}):
-        initial = re.compile(rf"(?<!\w)[A-Z]\. {re.escape(name)}(?!\w)")
-        if any(initial.search(text) for text in texts):
-            yield f"an initial precedes {name!r}"
-
-
 def _date_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
     old = date_mentions(case.plan.original)[0]
     month = next(old.text[a:b] for a, b, group in old.pieces if group == "month")
@@ -214,8 +195,6 @@ def _number_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
     word = NUMBER_WORDS[int(old.value)] if old.value in range(2, 21) else ""
     bare = re.sub(r"\D", "", old.text) or f"{old.value:g}"
     for text in texts:
-        if any(n.value == old.value for n in number_mentions(text)):
-            yield f"{old.text!r} is left"
         runs = re.findall(r"\d[\d,]*(?:\.\d+)?", text)
         if any(re.sub(r"\D", "", r) == bare for r in runs):
             yield f"the digits {bare} are left"
@@ -227,9 +206,9 @@ def _shared_words(case: Case) -> Iterator[str]:
     """Words that the substitute shares with the original or a remembered answer."""
     plan = case.plan
     known = fold("\n".join([plan.original, *case.view.memory]))
-    old = {*re.findall(r"[^\W\d_]{4,}", known)} - GENERIC_WORDS - plan.kept
+    old = {*re.findall(r"[^\W\d_]{4,}", known)} - GENERIC_WORDS
     new = {*re.findall(r"[^\W\d_]{4,}", fold(plan.substitute))}
     if shared := old & new:
         yield f"{min(shared)!r} is shared with the original"
-    if plan.type == "PERSON" and {w[:3] for w in old} & {w[:3] for w in new - plan.kept}:
+    if plan.type == "PERSON" and {w[:3] for w in old} & {w[:3] for w in new}:
         yield f"{plan.substitute!r} is similar to the original"  # Marc, Mark

@@ -101,7 +101,7 @@ def export_mixture(
             with contextlib.suppress(OSError):  # it contains a file that no export wrote
                 folder.rmdir()
         raise
-    names = _write_config(plan)
+    names, stale = _write_config(plan), mixture.manifest.stale
     trainer = TRAINERS[options.trainer]
     command = trainer.command(plan)
     files = [trainer.data, *names, *([_LEFT_OUT] if counts["left_out"] else [])]
@@ -112,7 +112,7 @@ def export_mixture(
         outputs={"data": trainer.data, **{name: name for name in files[1:]}},
         digests={name: file_digest(folder / name) for name in files},
         notes=[
-            *_stale_notes(mixture),
+            *([f"rows are of a filter that was out of date; {stale}"] if stale else []),
             *_notes(plan, counts["left_out"]),
             *_describe_markers(markers),
         ],
@@ -228,11 +228,6 @@ def _describe_markers(markers: Counter[str]) -> list[str]:
         f"taken off the end of responses, as in scoring: {', '.join([*shown, *more])}; "
         "--keep-end-markers exports them"
     ]
-
-
-def _stale_notes(mixture: Mixture) -> list[str]:
-    stale = mixture.manifest.stale
-    return [f"the mixture has rows of a filter that was out of date; {stale}"] if stale else []
 
 
 def _notes(plan: ExportPlan, n_left_out: int) -> list[str]:

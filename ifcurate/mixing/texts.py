@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from ifcurate.data.chats import read_conversation
 from ifcurate.data.column_texts import Draft, lower_names
@@ -43,6 +43,9 @@ class RowText:
         answer = Turn("assistant", self.response, tool_calls=self.response_calls)
         messages += map(_message, (*self.trailing, answer))
         return messages
+
+
+_SHARED: Final = [field.name for field in fields(RowText) if field.name != "rejected"]
 
 
 def _message(turn: Turn) -> tuple[str, str, str | None, str | None]:
@@ -82,7 +85,7 @@ def read_example(row: Mapping[str, Any]) -> Example:
     if layout.format != "example":
         return parse_row(value, layout, **place)[-1]
     text = read_record(row)
-    texts = {f.name: getattr(text, f.name) for f in fields(text) if f.name != "rejected"}
+    texts = {name: getattr(text, name) for name in _SHARED}
     read = {name: value[name] for name in ("row", "response_path") if name in value}
     return Example(**place, **texts, **read)
 
@@ -102,32 +105,16 @@ def example_record(example: Example) -> str:
 
 
 def _draft_text(draft: Draft, row: Mapping[str, Any]) -> RowText:
-    return RowText(
-        draft.instruction.text,
-        draft.context.text,
-        draft.response.text,
-        draft.system.text,
-        draft.history,
-        draft.trailing,
-        draft.tools,
-        read_rejected(row, draft.response.text),
-        draft.response_calls,
-    )
+    asked = (draft.instruction.text, draft.context.text, draft.response.text, draft.system.text)
+    turns = (draft.history, draft.trailing, draft.tools)
+    rejected = read_rejected(row, draft.response.text)
+    return RowText(*asked, *turns, rejected, draft.response_calls)
 
 
 def example_text(example: Example) -> RowText:
     """Return the texts of an example."""
-    return RowText(
-        example.instruction,
-        example.context,
-        example.response,
-        example.system,
-        example.history,
-        example.trailing,
-        example.tools,
-        read_rejected(example.row, example.response),
-        example.response_calls,
-    )
+    texts = {name: getattr(example, name) for name in _SHARED}
+    return RowText(**texts, rejected=read_rejected(example.row, example.response))
 
 
 def example_exclusions(example: Example) -> list[bool]:
@@ -165,8 +152,7 @@ def digest_texts(text: RowText) -> bytes:
     Raises `RowError` for half a surrogate pair, which UTF-8 cannot encode.
     """
     parts = [text.system, text.instruction, text.context, text.response, text.tools]
-    called = Turn("assistant", "", tool_calls=text.response_calls)
-    answer = (called,) if text.response_calls else ()
+    answer = [Turn("assistant", "", tool_calls=text.response_calls)] * bool(text.response_calls)
     for turn in (*text.history, Turn("user", "\0"), *text.trailing, *answer):
         calls = json.dumps(turn.tool_calls, sort_keys=True, default=str) if turn.tool_calls else ""
         parts += (turn.role, turn.content, turn.name, calls)

@@ -42,17 +42,15 @@ def lock_run(folder: Path) -> Iterator[None]:
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire()
+            owned = lock.acquire()
         except filelock.Timeout as error:
             raise RunError(
                 f"{folder}: another process is working on this run; wait for it or stop it"
             ) from error
-    try:
+    with owned:
         remove_partials(folder)
         replace_tables(folder)
         yield
-    finally:
-        lock.release()
 
 
 def replace_tables(folder: Path) -> None:

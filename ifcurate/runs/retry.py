@@ -45,7 +45,11 @@ def retry_failed(
     """
     with lock_run(run.folder):
         run = Run(run.folder, read_manifest(run.folder / "manifest.json"))
-        _check_whole(run)
+        for name in run.manifest.changed_files(run.folder):
+            raise RunError(
+                f"{run.folder / name}: is not as the run wrote it; its rows cannot be replaced; "
+                "score all rows again with --overwrite"
+            )
         retry = _Retry(run, examples, scorer, on_progress, stop)
         if not retry.failed.height:
             return run
@@ -55,14 +59,6 @@ def retry_failed(
             if retry.scores:
                 retry.write(command)
     return Run(run.folder, run.manifest)
-
-
-def _check_whole(run: Run) -> None:
-    for name in run.manifest.changed_files(run.folder):
-        raise RunError(
-            f"{run.folder / name}: is not as the run wrote it; its rows cannot be replaced; "
-            "score all rows again with --overwrite"
-        )
 
 
 @dataclass

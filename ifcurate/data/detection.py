@@ -96,7 +96,8 @@ def _map_columns(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
     """Return the advice for rows whose columns need other names, or another file."""
     if "parent_id" in keys:
         return "each row is one message; join the messages of a conversation to a list `messages`"
-    if written := [key for key in keys if _is_object(rows[0].get(key))]:
+    texts = [key for key in keys if isinstance(rows[0].get(key), str)]
+    if written := [key for key in texts if _OBJECTS.match(rows[0][key])]:
         return (
             f"{written[0]} has Python objects that were written as text; save the data as JSON "
             "lines or Parquet, not as CSV"
@@ -108,10 +109,6 @@ def _map_columns(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
             f"do, then map them: --columns {guesses.replace('...', 'instruction')}"
         )
     return f"map them: --columns {guesses}"
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, str) and bool(_OBJECTS.match(value))
 
 
 def _unwrap(row: Mapping[str, Any], keys: Sequence[str], where: str) -> str:

@@ -37,7 +37,6 @@ from ifcurate.data.column_texts import (
     lower_names,
     read_answer,
     read_context,
-    read_contexts,
     read_system,
     read_text,
     restore_names,
@@ -241,18 +240,9 @@ def _each_text(value: Any, path: str) -> list[Text]:
 
 def _columns(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
     names = layout.columns or {}
-
-    def mapped(name: str) -> Text:
-        return read_text(row, (names[name],)) if name in names else Text()
-
-    return [
-        Draft(
-            instruction=mapped("instruction"),
-            response=read_answer(row, (names["response"],)),
-            context=read_contexts(row, names["context"]) if "context" in names else Text(),
-            system=mapped("system"),
-        )
-    ]
+    asked = read_text(row, [names["instruction"]])
+    draft = Draft(asked, read_answer(row, [names["response"]]))
+    return [add_columns(draft, row, names)]
 
 
 _TREE: Final = "of the replies to a message, the one with the best rank is read"

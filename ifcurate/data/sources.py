@@ -18,7 +18,7 @@ from ifcurate.contexts.language_files import read_language
 from ifcurate.contexts.learn import LOOKED_AT, learn_templates
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.detection import FORMAT_ROWS, detect_formats, refuse_rows
-from ifcurate.data.known_sets import KnownSet, find_known_set
+from ifcurate.data.known_sets import find_known_set
 from ifcurate.data.parse_rows import parse_row, template_texts
 from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
@@ -234,20 +234,20 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
             f"read_examples: found {type(paths).__name__}; give names of files; "
             "give rows in memory directly to score_examples"
         )
-    paths, options = _apply_cards(paths, options)
+    names, options = _apply_cards([str(item) for item in items], options)
     format = options_format(options)
-    sources = open_sources(paths, subset=options.subset, split=options.split)
+    sources = open_sources(names, subset=options.subset, split=options.split)
     if not any(source.format == "hub" for source in sources):
         _refuse_hub_options(options, saved=any(Path(item).is_dir() for item in items))
-    names = detect_formats(sources, first_rows) if format == "auto" else [format] * len(sources)
+    formats = detect_formats(sources, first_rows) if format == "auto" else [format] * len(sources)
     layouts = [
         learn_layout(_learning_rows(source), options_layout(name, options))
-        for source, name in zip(sources, names, strict=True)
+        for source, name in zip(sources, formats, strict=True)
     ]
-    not_read = describe_subfolders(paths, sources)
+    not_read = describe_subfolders(names, sources)
     examples = Examples(tuple(sources), tuple(layouts), options.limit, not_read)
     if format != "auto" or options.columns:
-        _refuse_unfit(examples, names[0])
+        _refuse_unfit(examples, formats[0])
     return examples
 
 
@@ -261,27 +261,18 @@ def _refuse_hub_options(options: DataOptions, *, saved: bool) -> None:
         )
 
 
-def _apply_cards(
-    paths: str | Path | Sequence[str | Path], options: DataOptions
-) -> tuple[str | Path | Sequence[str | Path], DataOptions]:
+def _apply_cards(names: list[str], options: DataOptions) -> tuple[list[str], DataOptions]:
     """Replace the names of known datasets by their Hub names, and apply the card of a single one.
 
     The caller's options take precedence. The formats of several datasets are detected.
     """
-    items = [paths] if isinstance(paths, str | Path) else list(paths)
-    known = [None if Path(item).exists() else find_known_set(str(item)) for item in items]
-    if not any(known):
-        return paths, options
-    if len(known) == 1 and known[0] is not None:
-        options = _apply_card(known[0], options)
-    return [card.hub_id if card else item for item, card in zip(items, known, strict=True)], options
-
-
-def _apply_card(known: KnownSet, options: DataOptions) -> DataOptions:
-    given = {k: v for k, v in options.given().items() if k in DataOptions.model_fields}
-    if "format" in given or "columns" in given:
-        given = {"format": options.format, "columns": options.columns, **given}
-    return DataOptions.create(**{**known.reading, **given})
+    cards = [None if Path(name).exists() else find_known_set(name) for name in names]
+    if len(cards) == 1 and cards[0] is not None:
+        given = {k: v for k, v in options.given().items() if k in DataOptions.model_fields}
+        if "format" in given or "columns" in given:
+            given = {"format": options.format, "columns": options.columns, **given}
+        options = DataOptions.create(**{**cards[0].reading, **given})
+    return [card.hub_id if card else name for name, card in zip(names, cards, strict=True)], options
 
 
 def options_format(options: DataOptions) -> str:

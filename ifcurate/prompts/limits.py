@@ -52,18 +52,18 @@ class _Generator(CodeGenerator):
     """Compiles `~` to a call that checks its size."""
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
-        self.write("environment.join_texts((")
+        self.write("environment.concat(map(str, (")
         for part in node.nodes:
             self.visit(part, frame)
             self.write(", ")
-        self.write("))")
+        self.write(")))")
 
 
 class LimitedEnvironment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox with limits; render with `render_limited`."""
 
     code_generator_class = _Generator
-    intercepted_binops = frozenset({"*", "+", "%", "**"})  # see `_CHECKS`
+    intercepted_binops = frozenset({"*", "+", "%", "**"})
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -96,14 +96,20 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
                 parts.append(part)
             return "".join(parts)
 
-    def join_texts(self, parts: Iterable[Any]) -> str:
-        """Join texts, for the operator `~`."""
-        return _join(map(str, parts))
-
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """`left operator right`. Raises `LimitError` when the result would be too large."""
         _CLOCK.step()
-        _CHECKS[operator](left, right)
+        match operator, left, right:
+            case "+", _, _:
+                _check_size(_size(left) + _size(right))
+            case ("*", many, int(times)) | ("*", int(times), many) if _size(many):
+                _check_size(_size(many) * times)
+            case "**", int(), int():
+                _check_size(left.bit_length() * right)  # about the digits of the result
+            case "%", str(), tuple():
+                _check_growth("format", (left, *right), {})
+            case "%", str(), _:
+                _check_growth("format", (left, right), {})
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
@@ -112,8 +118,8 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         owner = getattr(__obj, "__self__", None)
         if isinstance(owner, str):
             _check_growth(__obj.__name__, (owner, *args), kwargs)
-        elif getattr(__obj, "__wrapped__", None) is not None:  # str.format, wrapped by Jinja
-            _check_growth("format", (_format_text(__obj), *args), kwargs)
+        elif wrapped := getattr(__obj, "__wrapped__", None):  # str.format, wrapped by Jinja
+            _check_growth("format", (getattr(wrapped, "__self__", ""), *args), kwargs)
         return super().call(__context, __obj, *args, **kwargs)
 
 
@@ -171,26 +177,6 @@ def _check_growth(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     _check_size(parts + n_places * max([*map(_size, flat), *widths], default=0))
 
 
-def _check_product(left: Any, right: Any) -> None:
-    for many, times in ((left, right), (right, left)):
-        if isinstance(times, int) and (size := _size(many)):
-            _check_size(size * times)
-
-
-def _check_sum(left: Any, right: Any) -> None:
-    _check_size(_size(left) + _size(right))
-
-
-def _check_power(left: Any, right: Any) -> None:
-    if isinstance(left, int) and isinstance(right, int):
-        _check_size(left.bit_length() * right)  # approximate number of digits of the result
-
-
-def _check_percent(left: Any, right: Any) -> None:
-    if isinstance(left, str):
-        _check_growth("format", (left, *(right if isinstance(right, tuple) else (right,))), {})
-
-
 _PADDING: Final = (
     *("expandtabs", "indent", "ljust", "rjust", "center", "zfill", "wordwrap"),
     *("tojson", "batch", "slice"),
@@ -202,16 +188,6 @@ _PLACES: Final[Mapping[str, Callable[[Any, list[Any]], int]]] = {
     **dict.fromkeys(("format", "format_map"), lambda text, _: text.count("{") + text.count("%")),
     **dict.fromkeys(_PADDING, lambda text, _: text.count("\n") + text.count("\t") + 1),
 }
-_CHECKS: Final[Mapping[str, Callable[[Any, Any], None]]] = {
-    "*": _check_product,
-    "+": _check_sum,
-    "**": _check_power,
-    "%": _check_percent,
-}
-
-
-def _format_text(function: Any) -> str:
-    return str(getattr(function.__wrapped__, "__self__", ""))
 
 
 def _size(value: Any) -> int:

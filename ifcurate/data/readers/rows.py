@@ -91,7 +91,7 @@ def _file_names(item: str, split: str) -> list[str]:
     """Return the file of this name, or the files of a folder, a pattern or a URL."""
     if Path(item).is_dir():
         return folder_files(item, split=split, endings=[*_DATA_ENDINGS, *_SPREADSHEETS])
-    if Path(item).exists() or _is_demo(item):
+    if Path(item).exists() or (item.startswith(DEMO) and Source(item, "").path.exists()):
         return [item]
     if item == STDIN:
         return [keep_stdin()]
@@ -102,13 +102,12 @@ def _file_names(item: str, split: str) -> list[str]:
     raise DataError(_missing(item))
 
 
-def describe_subfolders(
-    paths: str | Path | Sequence[str | Path], sources: Sequence[Source]
-) -> dict[str, str]:
-    """Folder -> what is not read in its subfolders, for the folders among these paths."""
-    items = [paths] if isinstance(paths, str | Path) else paths
+def describe_subfolders(names: Sequence[str], sources: Sequence[Source]) -> dict[str, str]:
+    """Folder -> what is not read in its subfolders, for the folders among these names."""
     read = {source.path.resolve() for source in sources if source.format != "hub"}
-    told = {str(p): describe_below(str(p), _DATA_ENDINGS, read) for p in items if Path(p).is_dir()}
+    told = {
+        name: describe_below(name, _DATA_ENDINGS, read) for name in names if Path(name).is_dir()
+    }
     return {name: text for name, text in told.items() if text}
 
 
@@ -132,10 +131,6 @@ def _refuse_twice(sources: Sequence[Source]) -> None:
                 "(patterns may overlap)"
             )
         seen[key] = source.name
-
-
-def _is_demo(item: str) -> bool:
-    return item.startswith(DEMO) and Source(item, "").path.exists()
 
 
 def _looks_like_hub_name(item: str) -> bool:

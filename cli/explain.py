@@ -8,8 +8,8 @@ from .printing import out, plain, print_json
 
 if TYPE_CHECKING:
     from ifcurate.contexts.find import Explained
+    from ifcurate.data.parse_rows import ReadRow
     from ifcurate.data.row_formats import RowLayout
-    from ifcurate.data.row_results import ReadRow
     from ifcurate.data.sources import Examples
 
 

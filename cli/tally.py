@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from ifcurate.phrases import count
 
 if TYPE_CHECKING:
+    from ifcurate.data.parse_rows import ReadRow
     from ifcurate.data.readers.files import RawRow
     from ifcurate.data.row_formats import RowLayout
-    from ifcurate.data.row_results import ReadRow
     from ifcurate.records import Example
 
 _WITHOUT = 2  # examples without a context that are shown

@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ifcurate.contexts.asking import asks
@@ -20,11 +21,25 @@ from ifcurate.contexts.find import Explained, Tried, explain_context, find_docum
 from ifcurate.contexts.spans import ContextSpan, says_no_input
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.column_texts import Draft
+from ifcurate.data.readers.files import RawRow
 from ifcurate.data.row_formats import READERS, RowLayout
 from ifcurate.errors import RowError
 from ifcurate.records import ContextBlock, Example, Turn
 
 _NO_CHARACTER: Final = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRow:
+    """One row of the data, with its examples. Its `error` says why it has none."""
+
+    raw: RawRow
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def bad(self) -> RawRow | None:
+        """The row if it cannot be used."""
+        return self.raw if self.raw.error else None
 
 
 def row_hash(row: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from ifcurate.contexts.learn import LOOKED_AT, learn_templates
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.detection import FORMAT_ROWS, detect_formats, refuse_rows
 from ifcurate.data.known_sets import find_known_set
-from ifcurate.data.parse_rows import parse_row, template_texts
+from ifcurate.data.parse_rows import ReadRow, parse_row, template_texts
 from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.rows import (
@@ -28,10 +28,9 @@ from ifcurate.data.readers.rows import (
     first_rows,
     open_sources,
     read_rows,
+    spread_rows,
 )
-from ifcurate.data.readers.samples import spread_rows
 from ifcurate.data.row_formats import RowLayout
-from ifcurate.data.row_results import ReadRow
 from ifcurate.data.unique_names import UniqueNames
 from ifcurate.data.unread import Unread, unread_columns
 from ifcurate.errors import OptionError, RowError

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from ifcurate.data.detection import detect_format
+from ifcurate.data.detection import detect_format, run_jq
 from ifcurate.data.in_memory import take_examples
 from ifcurate.data.parse_rows import parse_row
-from ifcurate.data.ranked import run_jq
 from ifcurate.data.row_formats import RowLayout
 from ifcurate.data.sources import read_examples
 from ifcurate.data.unread import Unread, describe_unread, list_unread, unread_columns

@@ -24,8 +24,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ifcurate.data.parse_rows import ReadRow
 from ifcurate.data.readers.files import Source
-from ifcurate.data.row_results import ReadRow
 from ifcurate.data.sources import Examples
 from ifcurate.data.writing import name_outputs, refuse_inputs
 from ifcurate.storage.files import RowFile, atomic_file, file_digest, write_json, write_text

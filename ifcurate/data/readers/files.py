@@ -18,6 +18,8 @@ DEMO: Final = "demo:"  # prefix of the name of a file that comes with the packag
 _COPIES: Final = Path("ifcurate-runs", "downloads")
 MAX_ROW_BYTES: Final = 64 * 1024 * 1024
 HEAD: Final = 1000  # bytes or characters to show of text that is too long or unreadable
+SPREAD: Final = 8  # places in a file from which a sample of its rows is taken
+SPREAD_BYTES: Final = 4 << 20  # most bytes that are read at one of them
 #: The ending of a packed file -> its compression.
 COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 #: The first bytes of files that are not text -> what they are, and the ending of their names.

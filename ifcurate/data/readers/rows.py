@@ -30,9 +30,14 @@ from ifcurate.data.readers.files import (
 )
 from ifcurate.data.readers.folders import describe_below, folder_files
 from ifcurate.data.readers.hub_rows import count_hub_rows, read_hub
-from ifcurate.data.readers.json_rows import read_json_array, read_json_lines
+from ifcurate.data.readers.json_rows import read_json_array, read_json_lines, spread_lines
 from ifcurate.data.readers.squad_rows import is_squad, read_squad
-from ifcurate.data.readers.table_rows import count_table_rows, read_table, table_problem
+from ifcurate.data.readers.table_rows import (
+    count_table_rows,
+    read_table,
+    spread_groups,
+    table_problem,
+)
 from ifcurate.errors import DataError
 from ifcurate.options.data import HUB_SPLIT
 from ifcurate.phrases import count, did_you_mean
@@ -259,6 +264,17 @@ def first_rows(source: Source, n: int) -> list[RawRow]:
         if size > _FIRST_BYTES:
             break
     return rows
+
+
+def spread_rows(source: Source, n: int) -> list[dict[str, Any]]:
+    """About `n` rows from eight places, the same places each time; [] where this is slow.
+
+    It is fast in JSON Lines that are not compressed, and in Parquet with several row groups.
+    Rows that cannot be read are left out.
+    """
+    if source.format == "jsonl" and not source.compression:
+        return list(spread_lines(source, n))
+    return list(spread_groups(source, n)) if source.format == "parquet" else []
 
 
 def count_rows(source: Source, most: int | None = None) -> int | None:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ifcurate.data.readers.files import HEAD, RawRow, Source, not_utf8, open_binary
-from ifcurate.data.readers.window import Element, Window, describe_error, read_elements
+from ifcurate.data.readers.json_rows import Element, Window, describe_error, read_elements
 
 #: The lists inside an article, each in an item of the one before, and the name of an item.
 _LISTS: Final = (("paragraphs", "paragraph"), ("qas", "question"))

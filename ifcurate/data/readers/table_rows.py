@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ifcurate.data.readers.files import RawRow, Source, broken_source
+from ifcurate.data.readers.files import SPREAD, SPREAD_BYTES, RawRow, Source, broken_source
 from ifcurate.phrases import first_line
 
 _BATCH: Final = 1024  # rows
@@ -167,3 +167,18 @@ def _slice_rows(source: Source, number: int, batch: Any) -> Iterator[RawRow]:
         return
     for i, value in enumerate(values):
         yield RawRow(source.name, number + i, None, None, value)
+
+
+def spread_groups(source: Source, n: int) -> Iterator[dict[str, Any]]:
+    """Yield about `n` rows from `SPREAD` groups of a Parquet file; none if it has one group."""
+    import pyarrow as pa
+
+    with contextlib.suppress(pa.ArrowException, OSError), open_table(source) as (_, found):
+        groups = list(found)
+        places = min(SPREAD, len(groups)) if n else 0
+        for group in (groups[k * len(groups) // places] for k in range(places)):
+            size = max(1, min(n // places, group.fit(SPREAD_BYTES)))
+            batch = next(iter(group.batches(size)), None)
+            if places > 1 and batch is not None:
+                rows = batch_rows(source, 0, batch)
+                yield from (row.value for row in rows if row.value is not None)

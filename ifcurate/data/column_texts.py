@@ -112,13 +112,10 @@ def _as_text(value: Any, name: str) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
-    if not isinstance(value, float):
-        raise RowError(f"column {name!r}: expected text, found {type(value).__name__}")
-    if not math.isfinite(value):
-        raise RowError(f"column {name!r}: expected text, found {value}")
-    return str(value)
+    found = value if isinstance(value, float) else type(value).__name__
+    raise RowError(f"column {name!r}: expected text, found {found}")
 
 
 def read_system(row: Mapping[str, Any]) -> Text:

@@ -152,41 +152,24 @@ def _call_in_text(content: str) -> list[Mapping[str, Any]]:
 
 
 def _turn_text(value: Any, path: str) -> tuple[str, str]:
+    """Return the text of a turn, or of its only part, and its path."""
     if value is None:
         return "", path
     if isinstance(value, str):
         return value, path
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
-        part = value[0]
-        for key in ("text", "value"):
-            if _is_text(part) and isinstance(part.get(key), str):
-                return part[key], f"{path}[0].{key}"
-    raise RowError(f"{path}: expected text, found {_describe(value)}; {_advise(value)}")
-
-
-def _advise(value: Any) -> str:
-    parts = value if isinstance(value, list) else []
-    if parts and all(map(_is_text, parts)):
-        return "join them into one text"
-    if any(_has_type(part, "tool_") for part in parts):
-        return "write calls as `tool_calls`, and results as messages with the role `tool`"
-    return "only text can be scored"
-
-
-def _has_type(part: Any, start: str) -> bool:
-    return isinstance(part, Mapping) and str(part.get("type")).startswith(start)
-
-
-def _is_text(part: Any) -> bool:
-    # OpenAI also writes input_text and output_text.
-    return isinstance(part, Mapping) and str(part.get("type", "text")).endswith("text")
-
-
-def _describe(value: Any) -> str:
+    found = type(value).__name__
     if isinstance(value, list):
-        kinds = [str(p.get("type")) if isinstance(p, Mapping) else type(p).__name__ for p in value]
-        return f"a list of {count(len(value), 'part')} ({', '.join(kinds[:4])})"
-    return type(value).__name__
+        parts = [p if isinstance(p, Mapping) else {"type": type(p).__name__} for p in value]
+        kinds = [str(part.get("type", "text")) for part in parts]
+        if len(parts) == 1 and kinds[0].endswith("text"):  # or input_text, output_text (OpenAI)
+            for key in ("text", "value"):
+                if isinstance(parts[0].get(key), str):
+                    return parts[0][key], f"{path}[0].{key}"
+        found = f"a list of {count(len(value), 'part')} ({', '.join(kinds[:4])})"
+    raise RowError(
+        f"{path}: expected text, found {found}; only text can be scored: join texts into one, "
+        "write calls as `tool_calls`, and results as messages with the role `tool`"
+    )
 
 
 # --------------------------------------------------------- chats that are one text

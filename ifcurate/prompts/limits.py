@@ -8,7 +8,6 @@ It also computes the size of every value that can be larger than its parts (`*`,
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 import threading
@@ -85,16 +84,19 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
 
         Raises `LimitError` at a limit, and any error of the template.
         """
-        with _timed_rendering():
-            parts = []
-            size = 0
+        _CLOCK.until, _CLOCK.made = time.thread_time() + MAX_SECONDS, 0
+        parts: list[str] = []
+        size = 0
+        try:
             for part in template.generate(**values):
                 size += len(part)
                 if size > MAX_CHARACTERS:
                     raise _too_large()
                 _CLOCK.step()
                 parts.append(part)
-            return "".join(parts)
+        finally:
+            _CLOCK.until = float("inf")
+        return "".join(parts)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """`left operator right`. Raises `LimitError` when the result would be too large."""
@@ -121,15 +123,6 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         elif wrapped := getattr(__obj, "__wrapped__", None):  # str.format, wrapped by Jinja
             _check_growth("format", (getattr(wrapped, "__self__", ""), *args), kwargs)
         return super().call(__context, __obj, *args, **kwargs)
-
-
-@contextlib.contextmanager
-def _timed_rendering() -> Iterator[None]:
-    _CLOCK.until, _CLOCK.made = time.thread_time() + MAX_SECONDS, 0
-    try:
-        yield
-    finally:
-        _CLOCK.until = float("inf")
 
 
 def _timed(values: Iterable[Any]) -> Iterator[Any]:

@@ -124,6 +124,7 @@ class _Builder:
         self.template, self.tokenizer, self.settings = template, tokenizer, settings
         self.memory = memory
         self.max_length = settings.max_length or _NO_LIMIT
+        self.variants = ("with", "without") if settings.ablation == "template" else ("", "")
         self.special = SpecialTokens(tokenizer)
         self.longest = longest_token(tokenizer)  # characters
 
@@ -191,9 +192,7 @@ class _Builder:
     ) -> tuple[Rendered, Rendered]:
         render = self.template.render
         other = example.without_context() if donor is None else example.with_contexts(donor)
-        if self.settings.ablation == "template":
-            return render(example, variant="with"), render(other, variant="without")
-        return render(example), render(other)
+        return render(example, variant=self.variants[0]), render(other, variant=self.variants[1])
 
     def text(self, rendered: Rendered) -> str:
         """Return the text to encode."""
@@ -303,7 +302,6 @@ class _Builder:
         encoding = self.tokenizer.encode(whole)
         keep = len(encoding.ids)
         without = self._render_both(example)[1]
-        variant = "with" if self.settings.ablation == "template" else ""
         excess = max(pair.n_tokens) - most
         for _ in range(6):
             keep -= excess + 4  # the tokens of the gap, and merges that change at the cut
@@ -312,7 +310,7 @@ class _Builder:
             head = encoding.offsets[(keep + 1) // 2 - 1][1]
             tail = encoding.offsets[len(encoding.ids) - keep // 2][0]
             texts[longest] = whole[:head] + _GAP + whole[tail:]
-            shorter = self.template.render(example.with_contexts(texts), variant=variant)
+            shorter = self.template.render(example.with_contexts(texts), variant=self.variants[0])
             encoded = [self.tokenizer.encode(self.text(r)) for r in (shorter, without)]
             attempt = self._pair(example, (shorter, without), encoded)
             if attempt.status != "too_long":

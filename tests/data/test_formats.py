@@ -219,7 +219,7 @@ def test_mapped_columns() -> None:
         (
             {"messages": [{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}]},
             "messages",
-            "a list of 2 parts .*; join them into one text",
+            "a list of 2 parts .*; only text can be scored: join texts into one",
         ),
         ({"instruction": "i", "output": "\ud800"}, "alpaca", "half a surrogate pair"),
     ],

@@ -125,10 +125,13 @@ def export_mixture(
 
 def scored_by(mixture: Mixture) -> str:
     """Return the model that scored the components; "" when no model or several models did."""
-    origins = [c.get("origin", {}) for c in mixture.manifest.identity["components"]]
-    engines = [origin["engine"] for origin in origins if origin.get("engine")]
+    engines = [o["engine"] for o in _origins(mixture) if o.get("engine")]
     models = {engine["model"] for engine in engines if engine.get("engine") != "toy"}
     return str(models.pop()) if len(models) == 1 else ""
+
+
+def _origins(mixture: Mixture) -> list[dict[str, Any]]:
+    return [c.get("origin", {}) for c in mixture.manifest.identity["components"]]
 
 
 def _check_labels(mixture: Mixture) -> None:
@@ -158,7 +161,9 @@ def _plan(mixture: Mixture, folder: Path, model: str, options: ExportOptions) ->
     multi, tools, weighted = mixture.collect(mixture.rows.select(seen)).row(0)
     if weighted:
         multi = any(count_trained(row) > 1 for row, _ in _rows(mixture, options))
-    return ExportPlan(folder, model, options, bool(multi), bool(weighted), bool(tools))
+    templates = {o["template"]["name"] for o in _origins(mixture) if o.get("template")}
+    alpaca = templates == {"alpaca"} and scored_by(mixture) in (model, Path(model).name)
+    return ExportPlan(folder, model, options, bool(multi), bool(weighted), bool(tools), alpaca)
 
 
 def _write_rows(mixture: Mixture, plan: ExportPlan) -> tuple[dict[str, int], Counter[str]]:
@@ -242,7 +247,9 @@ def _notes(plan: ExportPlan, n_left_out: int) -> list[str]:
             notes.append("rows have several answers; the loss is on all (assistant_only_loss)")
             marks = " that marks the answers"
         notes.append(
-            f"TRL needs a chat template{marks}; if the model has none (a base model), or TRL "
+            f"the rows were scored with the template alpaca; {CHAT_TEMPLATE} is like it"
+            if plan.alpaca
+            else f"TRL needs a chat template{marks}; if the model has none (a base model), or TRL "
             f"refuses it, add --chat_template_path {shlex.quote(plan.path(CHAT_TEMPLATE))}"
         )
     if masks_earlier and plan.multi_turn and n_left_out:

@@ -46,6 +46,7 @@ class ExportPlan:
     multi_turn: bool  # whether any row has more than one answer to train on
     weighted: bool  # whether rows may have answers with weight 0
     tools: bool  # whether any row has tools
+    alpaca: bool = False  # whether the model scored the rows with Alpaca's template
 
     def path(self, name: str) -> str:
         """Return the path of an export's file, for the trainer's configuration."""
@@ -80,9 +81,10 @@ def _to_prompt_completion(row: Row, indicator: str) -> dict[str, Any]:
 
 def _trl_config(plan: ExportPlan) -> Mapping[str, Any]:
     lora = {"use_peft": True, "lora_target_modules": list(_QK)} if plan.options.qk_only else {}
-    whole = plan.multi_turn and plan.options.objective == "sft"
-    loss = {"assistant_only_loss": True} if whole else {}
+    sft = plan.options.objective == "sft"
+    loss = {"assistant_only_loss": True} if plan.multi_turn and sft else {}
     template = (files("ifcurate.exports") / CHAT_TEMPLATE).read_text("utf-8")
+    own = {"chat_template_path": plan.path(CHAT_TEMPLATE)} if plan.alpaca and sft else {}
     data = {"path": "json", "data_files": plan.path("train.jsonl"), "split": "train"}
     return {
         "trl.yaml": {
@@ -91,9 +93,10 @@ def _trl_config(plan: ExportPlan) -> Mapping[str, Any]:
             "output_dir": plan.path("model"),
             "max_length": plan.options.max_length,
             **loss,
+            **own,
             **lora,
         },
-        **({CHAT_TEMPLATE: template} if plan.options.objective == "sft" else {}),
+        **({CHAT_TEMPLATE: template} if sft else {}),
     }
 
 

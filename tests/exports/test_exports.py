@@ -320,6 +320,29 @@ def test_the_toy_engine_is_no_model_to_train(folder: Path) -> None:
         export_mixture(made, folder / "trl", trainer="trl")
 
 
+def test_trl_gets_a_chat_template_where_the_model_scored_without_one(folder: Path) -> None:
+    made = mixture(folder, alpaca=ALPACA)
+
+    def read(name: str, template: str, **options: Any) -> tuple[dict[str, Any], str]:
+        origin = {"engine": {"engine": "hf", "model": "mine"}, "template": {"name": template}}
+        (component,) = made.manifest.identity["components"]
+        identity = {**made.manifest.identity, "components": [{**component, "origin": origin}]}
+        manifest = made.manifest.model_copy(update={"identity": identity})
+        scored = Mixture(made.rows, made.dropped, manifest)
+        export = export_mixture(scored, folder / name, trainer="trl", **options)
+        (note,) = export.manifest.notes or [""]
+        return yaml.safe_load((folder / name / "trl.yaml").read_text()), note
+
+    path = str(folder / "base" / "chat_template.jinja")
+    assert read("base", "alpaca")[0]["chat_template_path"] == path
+    assert "{%- generation %}" in Path(path).read_text()
+    assert "chat_template_path" in read("moved", "alpaca", model="models/mine")[0]
+    for name, template, model in (("chat", "chat", ""), ("other", "alpaca", "gpt2")):
+        config, note = read(name, template, model=model)
+        assert "chat_template_path" not in config
+        assert note.endswith(f"add --chat_template_path {folder}/{name}/chat_template.jinja")
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # in TRL and PEFT
 @pytest.mark.parametrize("layout", ["completion", "qk", "messages", "dpo"])

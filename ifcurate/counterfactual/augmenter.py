@@ -34,7 +34,7 @@ from .recognise.names import LexiconRecogniser
 from .recognise.spans import Planner, Recogniser, Span, Substitution
 from .settings import AugmentSettings
 from .verify.cases import Case
-from .verify.gates import check_rivals, check_titles, pass_gates, wanted_gender
+from .verify.gates import check_rivals, pass_gates, wanted_gender
 from .verify.geography import settle_group
 from .verify.verifier import verify
 from .write.outcomes import Outcome, Written
@@ -223,7 +223,6 @@ class Augmenter:
             span, texts, gender = entity.span, view.texts, ""
             try:
                 if span.type == "PERSON":
-                    check_titles(span, texts)
                     check_rivals(entity)
                     gender = wanted_gender(view, span, entity.alone)
                 elif span.type == "CITY":

@@ -449,7 +449,7 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
         (
             "code in the response",
             alpaca("Martha wrote the loop and Kevin tested it." + PAD, "```\nMartha\n```"),
-            "H14",
+            "H9",
         ),
         (
             "code in the context",

@@ -32,21 +32,16 @@ _DATES = [
     for p in (
         r"(?<![\w/-])(?P<year>1\d{3}|20\d\d)-(?P<month>0[1-9]|1[0-2])-"
         r"(?P<day>0[1-9]|[12]\d|3[01])(?![\d/-])",
-        r"(?<![\w/.-])(?P<month>0?[1-9]|1[0-2])/(?P<day>1[3-9]|2\d|3[01])/"
-        r"(?P<year>1\d{3}|20\d\d)(?![\w/])",
-        r"(?<![\w/.-])(?P<day>1[3-9]|2\d|3[01])/(?P<month>0?[1-9]|1[0-2])/"
-        r"(?P<year>1\d{3}|20\d\d)(?![\w/])",
         rf"(?<!\w){_WEEKDAY}{_MONTH} {_DAY}(?:,? {_YEAR})?"
         r"(?!\w|,\d|[.:]\d|[-–/]\d| ?(?:-|–|to) ?\d)",
         rf"(?<![\w,.–-]){_WEEKDAY}{_DAY}(?: of)? {_MONTH}(?:,? {_YEAR})?(?!\w)",
         rf"(?<!\w){_MONTH} (?:of )?{_YEAR}(?!\w)",
     )
 ]
-_IN_DIGITS = _DATES[:3]  # written in digits only
-_IN_WORDS = _DATES[3:]
+_IN_DIGITS, _IN_WORDS = _DATES[:1], _DATES[1:]
 _MONTH_NAME = re.compile(rf"(?<!\w)(?:{_NAMES})(?![a-z])")
 _MISREAD = re.compile(r"May 1 [a-z][^.!?\n]*\?")  # "May I ask ...?", scanned with an error
-_DIGIT_DATE = re.compile(r"\d[-/]\d")
+_DIGIT_DATE = re.compile(r"\d-\d")
 _NUMBER = re.compile(
     r"(?<![\w.,])(?<!\d-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w%])(?!\.\d)(?!,\d{3}(?!\d))"
 )

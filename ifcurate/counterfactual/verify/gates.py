@@ -9,7 +9,7 @@ gender field, the name and the pronouns.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from ..checks import Check, Refusal
@@ -34,7 +34,6 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LETTERS = re.compile(r"[a-z]{4,}")
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,.]*\d|(?<![\w.,])\d")
 _CAPITAL = re.compile(r"(?<=[a-z,;:)] )[A-ZÀ-ÞĀ-Ž][\w'’-]*")
-_MONTHLESS = frozenset(["i", "i'm", "i've", "i'd", "i'll"])
 _KEYED = re.compile(r"(?:^|\n)[ \t]*[-*•]?[ \t]*[\w ]{1,30}:[ \t]*\S|\"[^\"\n]{1,40}\"\s*:")
 _QUESTION = re.compile(r"[^.!?\n]*\?")
 _SHORT = 12  # most words of a response that is an answer
@@ -48,8 +47,6 @@ def _check_task(question: str, response: str) -> None:
         raise Refusal(Check.TASK, f"task: {task.group().strip().lower()[:40]}")
     if _SUM.search(response):
         raise Refusal(Check.TASK, "task: a sum in the response")
-    if "```" in response:
-        raise Refusal(Check.TASK, "task: code in the response")
 
 
 def _check_size(context: str) -> None:
@@ -87,7 +84,7 @@ def _check_closed_world(response: str, given: str) -> float:
             raise Refusal(Check.GROUNDING, f"the response has {number!r}, the context does not")
     for capital in _CAPITAL.findall(response):
         word = fold(capital).removesuffix("'s").rstrip("'")
-        if word not in _MONTHLESS and word not in have:
+        if word not in have:
             reason = f"the response names {capital!r}, the context does not"
             raise Refusal(Check.GROUNDING, reason)
     wanted = content_words(response)
@@ -105,9 +102,7 @@ def _check_answered(question: str, context: str) -> None:
         raise Refusal(Check.SUPPORT, "no content word of the question is in the context")
 
 
-_FIELD = re.compile(
-    r"\b(?:gender|sex)\b[\"']?\s*[:=]\s*[\"']?\s*(male|female|man|woman|m|f)\b", re.I
-)
+_FIELD = re.compile(r"\b(?:gender|sex)\b[\"']?\s*[:=]\s*[\"']?([mfw])", re.I)
 _CLEAR = 3  # votes of one gender per vote of the other that decide
 
 
@@ -120,11 +115,11 @@ def _settle_gender(
     precedence over the pronouns of the text. `alone` means that no other person is named. Raises
     `Refusal` if the evidence is contradictory.
     """
-    field = _field(texts)
-    if field:
-        if listed in {"m", "f"} and listed != field:
+    said = {"m" if field in "mM" else "f" for text in texts for field in _FIELD.findall(text)}
+    if len(said) == 1:
+        if listed in {"m", "f"} - said:
             raise Refusal(Check.GENDER, "the name and the gender field disagree")
-        return field
+        return said.pop()
     known = list(forms)
     near, page = follow_pronouns(texts, known), count_pronouns(texts)
     if listed in {"m", "f"}:
@@ -152,13 +147,6 @@ def _by_pronouns(
     if alone and (he > 0) != (she > 0):
         return "m" if he else "f"
     return "b" if he or she else ""
-
-
-def _field(texts: Sequence[str]) -> str:
-    """Return the value of a "gender" field, "" if there is none or the values differ."""
-    fields = {f[0].lower() for t in texts for f in _FIELD.findall(t)}
-    said = {"m" if f == "m" else "f" for f in fields if f in "mfw"}
-    return said.pop() if len(said) == 1 else ""
 
 
 def _bare_votes(texts: Sequence[str], forms: Sequence[str]) -> tuple[int, int]:
@@ -204,15 +192,4 @@ def check_rivals(entity: Entity) -> None:
     """Raise `Refusal` (ONE_TO_ONE) if another person shares a part of the name."""
     if entity.rivals:
         reason = f"{entity.rivals[0]!r} shares a part of {entity.span.text!r}"
-        raise Refusal(Check.ONE_TO_ONE, reason)
-
-
-def check_titles(span: Span, texts: Mapping[str, str]) -> None:
-    """Refuse a family name that also follows another title: "President Bush" and Laura Bush."""
-    last = name_forms(span.text).get("last", "")
-    titles = "King|Queen|Emperor|Empress|Prince|Princess|Pope"
-    titles += {"f": "|President|Mr", "m": "|Mrs|Ms|Miss"}.get(span.gender, "")
-    other = re.compile(rf"\b(?:{titles})\.? {re.escape(last)}\b")
-    if last and any(other.search(text) for text in texts.values()):
-        reason = f"{last!r} is also the name of a person with another title"
         raise Refusal(Check.ONE_TO_ONE, reason)

@@ -24,9 +24,9 @@ from ..edit.edits import Edit, invert_edits
 from ..edit.views import touches, within
 from ..lexicon.kinds import types_by_table
 from ..lexicon.tables import LEXICON
-from ..lexicon.wording import GENERIC_WORDS, TITLES, either, fold, has_word
+from ..lexicon.wording import INITIALS, TITLES, either, fold
 from ..recognise.patterns import pattern_type
-from ..recognise.spans import NUMERIC, PATTERNED, VALUES, Span, Substitution
+from ..recognise.spans import NUMERIC, VALUES, Span, Substitution
 from ..recognise.values import number_of
 from .cases import Case
 from .geography import check_geography
@@ -34,7 +34,6 @@ from .neighbours import check_agreement, check_nesting
 from .order import check_order
 from .residue import check_fresh, check_residual
 
-_BULLET = re.compile(r"[ \t]*(?:[-*•]|\(?[A-Ha-h0-9][.)])?[ \t]*")
 #: "Which band played?", but not "Which band member left?".
 _ASKS_THING = re.compile(
     rf"\b(?:what|which)(?: is the| was the| [\w-]+)? "
@@ -47,7 +46,6 @@ _FENCE = re.compile(r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`")
 #: A key of JSON around an edit, and the signs that JSON and tables are made of.
 _KEY_BEFORE, _KEY_AFTER = re.compile(r'[{,]\s*"[^"\n]*\Z'), re.compile(r'[^"\n]*"\s*:')
 _SIGNS = frozenset('"\\{}[]|\t\r\n')
-_INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 
 
 def _check_spans(case: Case) -> Iterator[str]:
@@ -85,30 +83,11 @@ def _check_support(case: Case) -> Iterator[str]:
 
 
 def _check_unasked(case: Case) -> Iterator[str]:
-    """Neither the question nor its options name a form of the answer."""
-    view, asked = case.view, fold(case.view.question_text)
-    for form in sorted({fold(e.old) for e in case.edits}):
-        if has_word(form, asked):
-            yield f"the question names {form!r}"
-    for path, start, end in view.context:
-        if _is_option(view.texts[path][start:end], case.plan.original):
+    """The answer is none of the question's options."""
+    view, answer = case.view, case.plan.original
+    for line in (ln for p, a, b in view.context for ln in view.texts[p][a:b].split("\n")):
+        if answer in line and _CHOICES.search(line.partition(answer)[0]):
             yield "the answer is one of the question's own options"
-
-
-def _is_option(text: str, answer: str) -> bool:
-    """Return whether the answer is an item of a list of short lines, or follows "options"."""
-    lines = text.split("\n")
-    for at, line in enumerate(lines):
-        if answer not in line:
-            continue
-        before, _, after = line.partition(answer)
-        if _CHOICES.search(before):
-            return True
-        if _BULLET.fullmatch(before) and not re.search(r"\w", after):
-            near = lines[max(0, at - 2) : at] + lines[at + 1 : at + 3]
-            if sum(0 < len(ln.split()) <= 6 and ":" not in ln for ln in near) >= 2:
-                return True
-    return False
 
 
 def _check_gender(case: Case) -> Iterator[str]:
@@ -140,7 +119,10 @@ def _check_type(case: Case) -> Iterator[str]:
     """H5: every new form is recognised as the type of the original."""
     plan = case.plan
     wanted = plan.new_type or plan.type
-    known = _words(n for n in {plan.substitute, *plan.forms.values()} if wanted in _types(plan, n))
+    names = {plan.substitute, *plan.forms.values()}
+    known = _words(
+        n for n in names if wanted in types_by_table(n) | {pattern_type(n)} or INITIALS.match(n)
+    )
     missing = [e for e in case.edits if fold(e.new) not in known]
     if missing:
         recognised = case.recogniser.spans({e.path: case.after[e.path] for e in missing})
@@ -162,16 +144,6 @@ def _unseen_name(edits: Iterable[Edit], spans: Sequence[Span]) -> str:
         if fold(edit.new) not in known and not any(_covers(s, edit) for s in spans):
             return repr(edit.new)
     return ""
-
-
-def _types(plan: Substitution, new: str) -> set[str]:
-    """Return the types that tables and patterns give a new form alone."""
-    plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
-    types = types_by_table(new) | types_by_table(plain) | {pattern_type(new)}
-    part = plan.type in PATTERNED | {"LOC"} or _INITIALS.fullmatch(new)
-    if part and new != plan.substitute:
-        types.add(plan.type)  # "Harwick" of "Harwick University", "M.T." of "M.T. Kemp"
-    return types
 
 
 def _words(names: Iterable[str]) -> set[str]:

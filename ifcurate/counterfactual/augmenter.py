@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -72,17 +71,10 @@ def in_order(work: Callable[[T], Outcome], items: Iterable[T], threads: int) -> 
     if threads <= 1:
         yield from map(work, items)
         return
-    pool = ThreadPoolExecutor(threads)
-    try:
-        waiting: deque[Future[Outcome]] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    rest = iter(items)
+    with ThreadPoolExecutor(threads) as pool:
+        while batch := list(itertools.islice(rest, 8 * threads)):
+            yield from pool.map(work, batch)
 
 
 @dataclass(frozen=True)

@@ -120,17 +120,12 @@ def _people(spans: Sequence[Span]) -> list[Entity]:
             owned[fits[0]].append(name)
         elif not fits:
             owned[name] = [name]
-            for form in set(name_forms(_as_written(members[name]).text).values()):
+            for form in set(name_forms(members[name][0].text).values()):
                 by_form.setdefault(form.lower(), []).append(name)
     return [
         _person(head, names, members, by_word, alone=len(members) == len(names))
         for head, names in owned.items()
     ]
-
-
-def _as_written(spans: Sequence[Span]) -> Span:
-    """Return the name in its usual letter case: not in capitals if it is written otherwise too."""
-    return min(spans, key=lambda s: (s.text.isupper(), s.text.islower(), s.text))
 
 
 def _person(
@@ -142,7 +137,7 @@ def _person(
     alone: bool,
 ) -> Entity:
     mentions = tuple(s for name in names for s in members[name])
-    span = _as_written(members[head])
+    span = members[head][0]
     genders = {m.gender for m in mentions} & {"m", "f"}
     if len(genders) == 1 and span.gender not in {"m", "f"}:
         span = replace(span, gender=genders.pop())

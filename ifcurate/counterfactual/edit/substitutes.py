@@ -102,16 +102,10 @@ def _substitution(span: Span, name: str, wanted: Wanted) -> Substitution:
         forms = country_forms(span, name, made_up=made_up)
     elif span.type in PATTERNED - {"WORK"} or span.type == "LOC":
         old, new = distinctive(span.text), distinctive(name)
-        # "England" alone is not the Bank of England.
-        if old and new and not (_is_ordinary(old) or span.text.endswith(f" of {old}")):
+        # "England" alone is not the Bank of England, and "Cambridge" no university.
+        if old and new and not (LEXICON.is_place(old) or span.text.endswith(f" of {old}")):
             forms[old] = new
     return Substitution(span, forms[span.text], forms, source=wanted.policy)
-
-
-def _is_ordinary(part: str) -> bool:
-    """Return whether the part alone may mean something else: a word, a place, a person."""
-    key = fold(part)
-    return key in LEXICON.common or key in LEXICON.wordy or LEXICON.is_place(key)
 
 
 def person_forms(old: str, new: str) -> dict[str, str]:

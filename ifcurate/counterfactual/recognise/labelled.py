@@ -17,8 +17,8 @@ from ifcurate.phrases import install_line
 
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import TITLES, fold, word_keys, word_list
-from .people import PersonName, person_name
-from .spans import VALUES, Shape, Span
+from .people import person_name
+from .spans import VALUES, Span
 from .values import NUMBER_WORDS, value_spans
 
 #: Label (of spaCy's models or of a GLiNER prompt), lower case -> kind.
@@ -78,15 +78,8 @@ def _person(path: str, text: str, start: int, end: int) -> Iterator[Span]:
     start = end - len(name)
     if not name[:1].isupper() or text[start:end] != name or len(words) > 4:
         return
-    shape, gender = person_name(words, title) or _unlisted(words, title)
+    shape, gender = person_name(words, title) or ("full" if len(words) > 1 else "family", "")
     yield Span(path, start, end, "PERSON", name, shape=shape, gender=gender)
-
-
-def _unlisted(words: Sequence[str], title: str) -> PersonName:
-    """Shape and gender of a labelled name that is not in the lists."""
-    gender = TITLES.get(title, "") or LEXICON.gender.get(fold(words[0]), "")
-    alone: Shape = "given" if gender and not title else "family"
-    return ("full" if len(words) > 1 else alone), gender
 
 
 def _place(path: str, text: str, start: int, end: int) -> Iterator[Span]:

@@ -99,8 +99,6 @@ def _name_left(case: Case, texts: Sequence[str]) -> Iterator[str]:
         parts |= {fold(n) for n in names if len(n) > 3}
     elif fold(plan.original) in fold(plan.substitute):
         parts = set()
-    if plan.type in {"CITY", "COUNTRY"}:
-        parts = _place_parts(case, parts)
     if part := _first_part(parts, texts):
         yield f"{part!r} is left"
     if plan.type == "COUNTRY":
@@ -116,22 +114,6 @@ def _combined_left(parts: set[str], texts: Sequence[str]) -> Iterator[str]:
     for found in (found for text in texts for found in _COMBINED.finditer(fold(text))):
         if found[1] in begins:
             yield f"{found.group()!r} is left"
-
-
-def _place_parts(case: Case, parts: set[str]) -> set[str]:
-    """Return the parts of a place's name that must not be left: those that occur as whole words.
-
-    "Novi" in "innovation" does not count. A word of the question or of a remembered answer does
-    not count either: "Cairo" may be left of "New Cairo". Whole names count inside words too.
-    """
-    whole = {fold(f) for f in (*case.plan.forms, case.plan.original)}
-    spoken = {*_LETTERS.findall(fold(" ".join([case.view.question_text, *case.view.memory])))}
-    after = [fold(text) for text in case.after.values()]
-    return {
-        p
-        for p in parts - spoken
-        if p in whole or " " in p or len(p) < 4 or any(has_word(p, text) for text in after)
-    }
 
 
 def _other_names(case: Case) -> tuple[set[str], set[str]]:

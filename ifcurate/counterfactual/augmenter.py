@@ -23,7 +23,7 @@ from ifcurate.records import Example
 
 from .checks import Check, Refusal
 from .edit.candidates import Entity, may_share, shared_entities
-from .edit.edits import apply_edits, place_edits
+from .edit.edits import Edit, apply_edits, place_edits
 from .edit.forms import find_changes
 from .edit.substitutes import Pools, Wanted, fill_pools, propose
 from .edit.views import View, view_example
@@ -155,45 +155,26 @@ class Augmenter:
         used: set[str] = set()
         for variant in range(self.settings.variants):
             refusals: list[Refusal] = []
-            plans = (
-                _planned(planner, view, used, refusals)
-                if planner
-                else self._plans(
-                    view, entities, f"{self.settings.seed}|{variant}|{parent}", refusals
-                )
-            )
-            case = self._first_case(view, plans, used, refusals, grounding)
-            if case is None and not used:
+            key = f"{self.settings.seed}|{variant}|{parent}"
+            if planner:
+                plans = _planned(planner, view, used, refusals)
+            else:
+                plans = self._plans(view, entities, key, refusals)
+            for plan, gender in plans:
+                try:
+                    self._check_free(plan, used)
+                    edits, after = _edit(view, plan)
+                    case = Case(view, after, edits, plan, self.recogniser, gender, grounding)
+                    case = verify(case)
+                    break
+                except Refusal as error:
+                    refusals.append(error)
+            else:
+                if used:
+                    return  # there are fewer substitutes than variants
                 raise refusals[0] if refusals else Refusal(Check.POLICY, "there is no substitute")
-            if case is None:
-                return  # there are fewer substitutes than variants
-            used.add(case.plan.substitute)
+            used.add(plan.substitute)
             yield case
-
-    def _first_case(
-        self,
-        view: View,
-        plans: Iterable[tuple[Substitution, str]],
-        used: Set[str],
-        refusals: list[Refusal],
-        grounding: float,
-    ) -> Case | None:
-        """Return the counterfactual of the first plan that passes all checks, if one does.
-
-        The refusals of the others are added to `refusals`.
-        """
-        for plan, gender in plans:
-            try:
-                self._check_free(plan, used)
-                changes = [c for c in find_changes(view, plan) if c[3] != c[4]]
-                if len(changes) > _MOST_MENTIONS:
-                    raise Refusal(Check.SPANS, f"{len(changes)} mentions, over {_MOST_MENTIONS}")
-                edits = place_edits(changes)
-                after = apply_edits(view.texts, edits)
-                return verify(Case(view, after, edits, plan, self.recogniser, gender, grounding))
-            except Refusal as error:
-                refusals.append(error)
-        return None
 
     def _entities(self, view: View) -> list[Entity]:
         """Return the candidates of one example; raises `Refusal` if there is none."""
@@ -238,6 +219,15 @@ class Augmenter:
     @cached_property
     def _avoided(self) -> frozenset[str]:
         return frozenset(map(fold, self.settings.avoid))
+
+
+def _edit(view: View, plan: Substitution) -> tuple[list[Edit], dict[str, str]]:
+    """Return the edits of a substitution, and the texts after them."""
+    changes = [c for c in find_changes(view, plan) if c[3] != c[4]]
+    if len(changes) > _MOST_MENTIONS:
+        raise Refusal(Check.SPANS, f"{len(changes)} mentions, over {_MOST_MENTIONS}")
+    edits = place_edits(changes)
+    return edits, apply_edits(view.texts, edits)
 
 
 def _planned(

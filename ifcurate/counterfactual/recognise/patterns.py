@@ -23,10 +23,7 @@ _MAKER = either("makers")
 _MAKER_BEFORE = re.compile(rf"\b(?:{_MAKER})(?: called| named)? \Z")
 _LAST_BEFORE = {w for w in re.split(r"\W+", _MAKER) if w} | {"called", "named"}
 _LAST_BEFORE |= {"startup", "organisation", "organization"}
-_WORK = re.compile(
-    r"[\"“](?P<quoted>[A-ZÀ-ÖØ-Þ0-9][^\"“”\n]{1,70}?)[.,!?]?[\"”]|"
-    r"(?<![\w*])(?P<mark>[*_])(?P<marked>[A-Z][^*_\n]{1,70}?)(?P=mark)(?![\w*])"
-)
+_WORK = re.compile(r"[\"“]([A-ZÀ-ÖØ-Þ0-9][^\"“”\n]{1,70}?)[.,!?]?[\"”]")
 _WORK_CUE = re.compile(rf"\b(?:{either('work_cues')})\b")
 _WORK_AFTER = re.compile(
     rf",? (?:is |was )?(?:an?|the|his|her|their) (?:[\w'-]+ ){{0,3}}?{_WORK_CUE.pattern}"
@@ -46,11 +43,9 @@ def pattern_spans(path: str, text: str, runs: Sequence[Run]) -> Iterator[Span]:
             yield from _by_words(path, text, run)
         before = run
     for match in _WORK.finditer(text):
-        title = match["quoted"] or match["marked"]
-        start = match.start("quoted") if match["quoted"] else match.start("marked")
         left, right = text[max(0, match.start() - 40) : match.start()], text[match.end() :][:40]
-        if _is_title(title) and (_WORK_CUE.search(left) or _WORK_AFTER.match(right)):
-            yield Span(path, start, start + len(title), "WORK", title)
+        if _is_title(match[1]) and (_WORK_CUE.search(left) or _WORK_AFTER.match(right)):
+            yield Span(path, *match.span(1), "WORK", match[1])
 
 
 def _by_head(path: str, text: str, before: Run, run: Run) -> Iterator[Span]:

@@ -106,41 +106,28 @@ _FIELD = re.compile(r"\b(?:gender|sex)\b[\"']?\s*[:=]\s*[\"']?([mfw])", re.I)
 _CLEAR = 3  # votes of one gender per vote of the other that decide
 
 
-def _settle_gender(
-    listed: str, texts: Sequence[str], *, forms: Iterable[str] = (), alone: bool
-) -> str:
-    """ "m", "f", "b" (a name of both genders), or "" if any name fits.
+def wanted_gender(view: View, span: Span, alone: bool = False) -> str:
+    """Return the gender that a substitute needs: "m", "f", "b" (a name of both), or "" if any fits.
 
-    `listed` is the gender in the name list: "m", "f", "b" (both) or "" (not listed). It has
-    precedence over the pronouns of the text. `alone` means that no other person is named. Raises
-    `Refusal` if the evidence is contradictory.
+    The gender in the name list has precedence over the pronouns of the text. `alone` means that no
+    other person is named. Raises `Refusal` if the evidence is contradictory.
     """
+    texts, forms = [view.context_text, view.response], name_forms(span.text)
+    if span.shape == "family" or (span.shape == "full" and "first" not in forms):
+        return ""  # a family name has no gender
+    listed, known = span.gender, list(forms.values())
     said = {"m" if field in "mM" else "f" for text in texts for field in _FIELD.findall(text)}
     if len(said) == 1:
         if listed in {"m", "f"} - said:
             raise Refusal(Check.GENDER, "the name and the gender field disagree")
         return said.pop()
-    known = list(forms)
     near, page = follow_pronouns(texts, known), count_pronouns(texts)
     if listed in {"m", "f"}:
-        votes = [near, page, _bare_votes(texts, known), introduced_as(texts, known)]
+        bare = [f for f in known if " " not in f][-1:]  # "Bush ... he" beside "Laura Bush"
+        votes = [near, page, follow_pronouns(texts, bare), introduced_as(texts, known)]
         if _contradict(votes if listed == "m" else [v[::-1] for v in votes], alone):
             raise Refusal(Check.GENDER, "the name and the pronouns after it disagree")
         return listed
-    return _by_pronouns(texts, near, page, alone)
-
-
-def _contradict(votes: Sequence[tuple[int, int]], alone: bool) -> bool:
-    """Return whether the votes are for the other gender, which is second in each pair."""
-    own, whole, bare, noun = votes
-    only_other = alone and whole[1] > 0 and not whole[0]
-    return 2 * own[1] > own[0] or bare[1] > 1 or noun[1] > noun[0] or only_other
-
-
-def _by_pronouns(
-    texts: Sequence[str], near: tuple[int, int], page: tuple[int, int], alone: bool
-) -> str:
-    """Return the gender of an unlisted name, by the pronouns near it or in the whole text."""
     he, she = page
     if max(near) >= _CLEAR * min(near) and max(near):
         return "m" if near[0] > near[1] else "f"
@@ -149,10 +136,11 @@ def _by_pronouns(
     return "b" if he or she else ""
 
 
-def _bare_votes(texts: Sequence[str], forms: Sequence[str]) -> tuple[int, int]:
-    """Pronouns after the family name alone: "Bush ... he" beside "Laura Bush"."""
-    bare = [f for f in forms if " " not in f][-1:]
-    return follow_pronouns(texts, bare) if len(forms) > 1 else (0, 0)
+def _contradict(votes: Sequence[tuple[int, int]], alone: bool) -> bool:
+    """Return whether the votes are for the other gender, which is second in each pair."""
+    own, whole, bare, noun = votes
+    only_other = alone and whole[1] > 0 and not whole[0]
+    return 2 * own[1] > own[0] or bare[1] > 1 or noun[1] > noun[0] or only_other
 
 
 def pass_gates(view: View, entities: Iterable[Entity]) -> float:
@@ -177,15 +165,6 @@ def _unshared(view: View, entities: Iterable[Entity]) -> str:
     for start, end in sorted(mentions, reverse=True):
         text = text[:start] + text[end:]
     return text
-
-
-def wanted_gender(view: View, span: Span, alone: bool = False) -> str:
-    """Return the gender that a substitute needs; "" for a family name, which has none."""
-    texts = [view.context_text, view.response]
-    forms = name_forms(span.text)
-    if span.shape == "family" or (span.shape == "full" and "first" not in forms):
-        return ""
-    return _settle_gender(span.gender, texts, alone=alone, forms=forms.values())
 
 
 def check_rivals(entity: Entity) -> None:

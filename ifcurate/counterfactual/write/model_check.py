@@ -136,20 +136,16 @@ def judged(outcomes: Iterable[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
 
 
 def _judge(batch: list[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
-    items = [w for o in batch for w in o.written]
-    checked = check_with_model(items, judge)
+    checked = check_with_model([w for o in batch for w in o.written], judge)
     for outcome in batch:
-        kept, reasons = [], []
-        for _ in outcome.written:
-            item, check, why = next(checked)
-            if why or check is None:
-                reasons.append(why)
-            else:
-                kept.append(_with_numbers(item, check))
-        if reasons and not kept:
-            yield replace(outcome, written=(), check=Check.MODEL, reason=reasons[0])
+        results = [next(checked) for _ in outcome.written]
+        kept = tuple(
+            _with_numbers(item, check) for item, check, why in results if check and not why
+        )
+        if results and not kept:
+            yield replace(outcome, written=(), check=Check.MODEL, reason=results[0][2])
         else:
-            yield replace(outcome, written=tuple(kept))
+            yield replace(outcome, written=kept)
 
 
 def _with_numbers(item: Written, check: ModelCheck) -> Written:

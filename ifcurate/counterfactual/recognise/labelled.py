@@ -17,7 +17,7 @@ from ifcurate.phrases import install_line
 
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import TITLES, fold, word_keys, word_list
-from .people import person_name
+from .people import person_name, unlisted_name
 from .spans import VALUES, Span
 from .values import NUMBER_WORDS, value_spans
 
@@ -78,7 +78,7 @@ def _person(path: str, text: str, start: int, end: int) -> Iterator[Span]:
     start = end - len(name)
     if not name[:1].isupper() or text[start:end] != name or len(words) > 4:
         return
-    shape, gender = person_name(words, title) or ("full" if len(words) > 1 else "family", "")
+    shape, gender = person_name(words, title) or unlisted_name(words, title)
     yield Span(path, start, end, "PERSON", name, shape=shape, gender=gender)
 
 

@@ -18,9 +18,16 @@ from ifcurate.options.augment import DEFAULT_TYPES
 from ..lexicon.tables import LEXICON
 from ..lexicon.wording import SHORT_NAMES, TITLES, fold, word_set
 from .patterns import pattern_spans
-from .people import PersonName, evidence_at, is_listed_pair, may_be_named, person_name
+from .people import (
+    PersonName,
+    evidence_at,
+    is_listed_pair,
+    may_be_named,
+    person_name,
+    unlisted_name,
+)
 from .runs import Run, capital_runs
-from .spans import NUMERIC, VALUES, Shape, Span
+from .spans import NUMERIC, VALUES, Span
 from .values import value_spans
 
 _PREPOSITION = re.compile(
@@ -71,13 +78,10 @@ def named_words(run: Run) -> tuple[list[tuple[int, int, str]], str]:
 class LexiconRecogniser:
     """Proposes names, dates and amounts; needs no download."""
 
+    name = "lexicon"  # records also have the hash of the lexicon
+
     def __init__(self, types: Sequence[str] = DEFAULT_TYPES):
         self._types = frozenset(types)
-
-    @property
-    def name(self) -> str:
-        """Always "lexicon"; records also have the hash of the lexicon."""
-        return "lexicon"
 
     def spans(self, texts: Mapping[str, str]) -> list[Span]:
         """Typed spans of all texts: names, then patterns, then values."""
@@ -151,14 +155,8 @@ class LexiconRecogniser:
         if mention.label and key not in LEXICON.wordy and LEXICON.gender.get(key):
             return "given", LEXICON.gender[key]  # "Makoto: my dress!": a rare name of a speaker
         if score >= _SURE and key in shown and may_be_named(parts):
-            return self._unlisted(mention)
+            return unlisted_name(parts)
         return None
-
-    def _unlisted(self, mention: _Mention) -> PersonName:
-        """Shape and gender of a person whose name is not in the lists."""
-        gender = LEXICON.gender.get(mention.folded[0], "")
-        alone: Shape = "family" if mention.key in LEXICON.surnames and not gender else "given"
-        return ("full" if len(mention.parts) > 1 else alone), gender
 
     def _is_sure(self, mention: _Mention, score: int) -> bool:
         """Return whether a listed name is used as a name: a usual name, or one with evidence."""

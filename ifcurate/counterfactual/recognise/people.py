@@ -171,6 +171,14 @@ def person_name(parts: Sequence[str], title: str = "") -> PersonName | None:
     return _several(parts, title, said) if _name_shaped(parts) else None
 
 
+def unlisted_name(parts: Sequence[str], title: str = "") -> PersonName:
+    """Shape and gender of a person whose name is not in the lists."""
+    key = fold(parts[0])
+    gender = TITLES.get(title, "") or LEXICON.gender.get(key, "")
+    alone: Shape = "family" if title or (key in LEXICON.surnames and not gender) else "given"
+    return ("full" if len(parts) > 1 else alone), gender
+
+
 def _several(parts: Sequence[str], title: str, said: str) -> PersonName | None:
     first, last = fold(parts[0]), fold(parts[-1])
     first = first if first in LEXICON.gender else first.split("-")[0]

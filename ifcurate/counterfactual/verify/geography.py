@@ -63,9 +63,10 @@ def _check_country(case: Case) -> Iterator[str]:
 
 
 def _check_city(case: Case) -> Iterator[str]:
-    original = case.plan.original
-    if not _same_country(case):
-        yield f"{case.plan.substitute!r} is in another country than {original!r}"
+    plan, original = case.plan, case.plan.original
+    old, new = set(plan.span.groups), set(LEXICON.groups(plan.substitute))
+    if plan.source not in {"fictional", "corpus"} and old and new and not old & new:
+        yield f"{plan.substitute!r} is in another country than {original!r}"
     region = re.compile(rf"(?<!\w){re.escape(original)}, ([A-Z][\w'’-]+(?: [A-Z]\w+)?)")
     for text in case.before.values():
         if pinned := _CITY_PINNED.search(text) or _SIGHT.search(text) or _PROVINCE.search(text):
@@ -75,44 +76,23 @@ def _check_city(case: Case) -> Iterator[str]:
                 yield f"{after.group()!r} may be a city of that region"
 
 
-def _same_country(case: Case) -> bool:
-    plan = case.plan
-    old = set(plan.span.groups)
-    new = set(LEXICON.groups(plan.substitute))
-    return plan.source in {"fictional", "corpus"} or not old or not new or bool(old & new)
-
-
 def _pin(country: Country, folded: str) -> str:
-    """Return the first city or language of the country in the text.
-
-    "" if there is none.
-    """
-    own = {fold(n) for n in (*country.names, country.adjective, country.plural)}
-    for word in _words_of(country):
-        key = fold(word)
-        if len(key) > 3 and key not in own and has_word(key, folded):
-            return word
-    return country.adjective if _is_spoken(country, folded) else ""
-
-
-def _words_of(country: Country) -> list[str]:
-    """Names that belong to a country: its capital, languages, cities, states."""
+    """Return the first city, state or language of the country in the text; "" if there is none."""
     words = [country.capital, *country.languages, *LEXICON.cities.get(country.code, ())]
     if country.code == "US":
         words += LEXICON.states.values()
         words += (c for g, cs in LEXICON.cities.items() if g[:3] == "US-" for c in cs[:6])
-    return words
+    own = {fold(n) for n in (*country.names, country.adjective, country.plural)}
+    for word in words:
+        key = fold(word)
+        if len(key) > 3 and key not in own and has_word(key, folded):
+            return word
+    spoken = country.adjective in country.languages and _is_spoken(fold(country.adjective), folded)
+    return country.adjective if spoken else ""
 
 
-def _is_spoken(country: Country, folded: str) -> bool:
-    """Return whether the text uses the country's adjective as the name of a language."""
-    if not country.adjective or country.adjective not in country.languages:
-        return False
-    own = fold(country.adjective)
-    return bool(
-        re.search(
-            r"(?:speak|spoke|language|translat|learn|fluent|in|talk|writ|read|t(?:ea|au)ght?|study|"
-            rf"understand|word)\w* (?:\w+ )?{own}\b|{own} ?[.,;:!?)]",
-            folded,
-        )
-    )
+def _is_spoken(adjective: str, folded: str) -> bool:
+    """Return whether the text uses a country's adjective as the name of a language."""
+    speak = r"(?:speak|spoke|language|translat|learn|fluent|in|talk|writ|read|t(?:ea|au)ght?|study|"
+    speak += rf"understand|word)\w* (?:\w+ )?{adjective}\b"
+    return bool(re.search(rf"{speak}|{adjective} ?[.,;:!?)]", folded))

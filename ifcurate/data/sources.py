@@ -130,13 +130,9 @@ class Examples:
 
     def count_rows(self) -> int | None:
         """Return the number of rows, without parsing them; None when it is unknown."""
-        total = 0
-        for source in self.sources:
-            n = count_rows(source, self.limit)
-            if n is None:
-                return self.limit
-            total += n
-        return total if self.limit is None else min(total, self.limit)
+        counts = [count_rows(source, self.limit) for source in self.sources]
+        total = None if None in counts else sum(n or 0 for n in counts)
+        return min((n for n in (total, self.limit) if n is not None), default=None)
 
     def unread(self) -> dict[str, Unread]:
         """Return the columns of each source's first rows that the examples do not use.

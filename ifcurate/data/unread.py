@@ -75,40 +75,26 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: RowLayout) -> Unre
     more than 30 words. If a context is already read, only the name is considered.
     """
     fitting = list(_with_drafts(rows, layout))
+    drafts = [draft for _, of_row in fitting for draft in of_row]
+    mapped = dict(layout.columns or {})
+    # Columns that the user names are read, if with a text or not.
+    parts = (part for column in mapped.values() for part in (column, *column.split("+")))
+    read = {column_of(part.strip()) for part in parts}.union(_NOT_TEXTS, *map(_columns_of, drafts))
     seen = dict.fromkeys(str(name) for row, _ in fitting for name in row)
-    read = _read_columns(fitting, layout)
     # Columns that a step added are not texts of the data.
     unread = [name for name in seen if name not in read and not name.startswith("ifcurate_")]
-    notes = list(dict.fromkeys(note for row, drafts in fitting for note in _notes(row, drafts)))
+    notes = list(dict.fromkeys(note for row, of_row in fitting for note in _notes(row, of_row)))
     small = next((lower_names(row) for row, _ in fitting), ({}, {}))
     rejected = small[1].get("rejected", "rejected")
     if "chosen" in small[0] and rejected in unread:
         unread.remove(rejected)
         notes.insert(0, _KEPT)
     notes += [_TASK.format(name) for name in unread if name.lower() in _TASKS]
-    context, mapped = _mapped_context(fitting, layout)
+    path = next((draft.context.path for draft in drafts if draft.context.text.strip()), "")
+    context = mapped.pop("context", "") or column_of(path)
     likely = _find_likely(unread, fitting, second=bool(context))
     advice = tuple(_advise(path, context, mapped) for path in likely)
     return Unread(tuple(unread), tuple(notes), advice)
-
-
-def _read_columns(fitting: Sequence[_Fitting], layout: RowLayout) -> set[str]:
-    """Return the columns that are read, and those that the user names, if with a text or not."""
-    named = {
-        column_of(part.strip())
-        for column in (layout.columns or {}).values()
-        for part in (column, *column.split("+"))
-    }
-    drafts = (draft for _, drafts in fitting for draft in drafts)
-    return named.union(_NOT_TEXTS, *map(_columns_of, drafts))
-
-
-def _mapped_context(fitting: Sequence[_Fitting], layout: RowLayout) -> tuple[str, dict[str, str]]:
-    """Return the context column that is read, or "", and the other columns that the user maps."""
-    mapped = dict(layout.columns or {})
-    contexts = (draft.context for _, drafts in fitting for draft in drafts)
-    path = next((context.path for context in contexts if context.text.strip()), "")
-    return mapped.pop("context", "") or column_of(path), mapped
 
 
 def _advise(path: str, context: str, mapped: Mapping[str, str]) -> str:

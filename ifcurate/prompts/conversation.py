@@ -17,8 +17,6 @@ def turn_text(turn: Turn) -> str:
 
 def list_tools(example: Example) -> Any:
     """Return the tools as a list, as chat templates take them; None when there are none."""
-    if not example.tools:
-        return None
     try:
         tools = json.loads(example.tools)
     except ValueError:

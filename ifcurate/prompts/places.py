@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 from ifcurate.engines.base import Encoding, Prompt, Span, Tokenizer
-from ifcurate.prompts.templates import Template
+from ifcurate.prompts.templates import Template, count_shared
 from ifcurate.records import Example
 
 
@@ -24,8 +22,7 @@ def find_context_tokens(
     if shift is None:
         return ()
     # Both texts are equal before the context, so the search skips an earlier repetition of it.
-    pairs = zip(rendered.prefix, bare.prefix, strict=False)
-    after = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    after = count_shared(rendered.prefix, bare.prefix)
     spans: list[Span] = []
     for block in example.blocks:
         text = example.part(block.part)[block.start : block.end].strip()

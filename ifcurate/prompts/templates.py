@@ -119,7 +119,7 @@ class Template:
         """
         messages = to_messages(example, self.folds, None)
         text = self._render_chat(messages, list_tools(example))
-        start, above = _shared(prefix, text), len(prefix.rstrip())
+        start, above = count_shared(prefix, text), len(prefix.rstrip())
         if start < above:
             asked = messages[-2]["content"].strip() if len(messages) > 1 else ""
             if not asked or not 0 <= prefix.rfind(asked) <= start - len(asked):
@@ -148,10 +148,10 @@ class Template:
         return run_template(self._compiled, {**self.special_tokens, **values}, self.name)
 
 
-def _shared(a: str, b: str) -> int:
+def count_shared(a: str, b: str) -> int:
     """Return the length of the prefix that two texts share."""
-    pairs = zip(a, b, strict=False)
-    return next((i for i, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 @dataclass(frozen=True)

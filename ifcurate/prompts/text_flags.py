@@ -50,7 +50,8 @@ def without_end_marker(example: Example) -> Example:
     return replace(example, response=bare) if marker and bare else example
 
 
-def _texts(example: Example) -> Iterator[str]:
+def prompt_texts(example: Example) -> Iterator[str]:
+    """Yield all texts of an example but its response."""
     yield from (example.system, example.instruction, example.context, example.tools)
     for turn in (*example.history, *example.trailing):
         yield turn.content
@@ -65,7 +66,7 @@ def context_overlap(example: Example) -> float | None:
     words = set(_WORD.findall(example.context_text.lower()))
     if not words:
         return None
-    rest = " ".join(_texts(example.without_context())).lower()
+    rest = " ".join(prompt_texts(example.without_context())).lower()
     return len(words & set(_WORD.findall(rest))) / len(words)
 
 
@@ -83,7 +84,7 @@ class SpecialTokens:
 
     def count(self, example: Example) -> int:
         """Return the number of special tokens in the texts and the response of an example."""
-        texts = (*_texts(example), example.response)
+        texts = (*prompt_texts(example), example.response)
         return sum(1 for text in texts for _ in self._typed.finditer(text))
 
     def is_added(self, text: str) -> bool:

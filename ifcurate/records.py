@@ -165,6 +165,12 @@ class Example:
         return [(name, role) for name, role in ordered if self.part(name)]
 
     @property
+    def prompt_texts(self) -> tuple[str, ...]:
+        """All texts but the response; empty ones too."""
+        turns = (turn.content for turn in (*self.history, *self.trailing))
+        return (self.system, self.instruction, self.context, self.tools, *turns)
+
+    @property
     def context_text(self) -> str:
         """The texts of all blocks in their order, separated by blank lines."""
         return "\n\n".join(self.part(b.part)[b.start : b.end] for b in self.blocks)

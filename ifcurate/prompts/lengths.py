@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Final
 
 from ifcurate.engines.base import Tokenizer
-from ifcurate.prompts.text_flags import prompt_texts
 from ifcurate.records import Example
 
 _LONGEST_TOKEN: Final = 128  # characters; the longest token of known vocabularies is of blanks
@@ -28,7 +27,7 @@ def least_size(example: Example) -> int:
 
 def full_size(example: Example) -> int:
     """Return the number of characters of all texts of an example."""
-    return sum(map(len, (*prompt_texts(example), example.response)))
+    return sum(map(len, (*example.prompt_texts, example.response)))
 
 
 def batch_by_size(

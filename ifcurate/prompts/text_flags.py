@@ -7,7 +7,7 @@ texts, and words of a context that are also elsewhere in the prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -50,13 +50,6 @@ def without_end_marker(example: Example) -> Example:
     return replace(example, response=bare) if marker and bare else example
 
 
-def prompt_texts(example: Example) -> Iterator[str]:
-    """Yield all texts of an example but its response."""
-    yield from (example.system, example.instruction, example.context, example.tools)
-    for turn in (*example.history, *example.trailing):
-        yield turn.content
-
-
 def context_overlap(example: Example) -> float | None:
     """Return the share of the context's distinct words that are also elsewhere in the prompt.
 
@@ -66,7 +59,7 @@ def context_overlap(example: Example) -> float | None:
     words = set(_WORD.findall(example.context_text.lower()))
     if not words:
         return None
-    rest = " ".join(prompt_texts(example.without_context())).lower()
+    rest = " ".join(example.without_context().prompt_texts).lower()
     return len(words & set(_WORD.findall(rest))) / len(words)
 
 
@@ -84,7 +77,7 @@ class SpecialTokens:
 
     def count(self, example: Example) -> int:
         """Return the number of special tokens in the texts and the response of an example."""
-        texts = (*prompt_texts(example), example.response)
+        texts = (*example.prompt_texts, example.response)
         return sum(1 for text in texts for _ in self._typed.finditer(text))
 
     def is_added(self, text: str) -> bool:

@@ -9,6 +9,7 @@ It also computes the size of every value that can be larger than its parts (`*`,
 from __future__ import annotations
 
 import functools
+import json
 import re
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any, Final
 import jinja2
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_CHARACTERS: Final = 32_000_000  # characters of a text, or items of a list
@@ -58,18 +60,34 @@ class _Generator(CodeGenerator):
         self.write(")))")
 
 
+class _Generation(Extension):
+    """A tag that writes its body. Chat templates mark the text to train on with it."""
+
+    tags: set[str] = {"generation"}  # noqa: RUF012
+
+    def parse(self, parser: Any) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
 class LimitedEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox with limits; render with `render_limited`."""
+    """Jinja's sandbox with the settings of transformers for chat templates, and with limits.
+
+    Render with `render_limited`.
+    """
 
     code_generator_class = _Generator
     intercepted_binops = frozenset({"*", "+", "%", "**"})
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self) -> None:
+        extensions = ["jinja2.ext.loopcontrols", _Generation]
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
         self.concat = _join  # type: ignore[method-assign]  # captured blocks and macros
         del self.globals["lipsum"]
+        self.filters["tojson"] = _tojson
         for name, function in self.filters.items():
-            self.filters[name] = limit_filter(name, function)
+            self.filters[name] = _limit_filter(name, function)
         self.filters["_timed"] = _timed
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -125,13 +143,17 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         return super().call(__context, __obj, *args, **kwargs)
 
 
+def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
 def _timed(values: Iterable[Any]) -> Iterator[Any]:
     for value in values:
         _CLOCK.step()
         yield value
 
 
-def limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the filter with a check of the size of its result. It keeps Jinja's marks."""
     # Some filters get the context or the environment before the value.
     first = int(getattr(function, "jinja_pass_arg", None) is not None)

@@ -1,8 +1,7 @@
-"""Jinja in a sandbox, with the settings that chat templates expect."""
+"""Jinja in a sandbox: texts of templates, and errors that name the template."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +16,9 @@ def compile_template(source: str, name: str) -> jinja2.Template:
     """Compile Jinja text. Raises `TemplateError` with the line of a syntax error."""
     import jinja2
 
-    from ifcurate.prompts.limits import LimitedEnvironment, limit_filter
+    from ifcurate.prompts.limits import LimitedEnvironment
 
-    # The settings of transformers for chat templates.
-    environment = LimitedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.loopcontrols", _generation_tag()],
-    )
-    environment.filters["tojson"] = limit_filter("tojson", _tojson)
+    environment = LimitedEnvironment()
     environment.globals["raise_exception"] = _raise
     try:
         return environment.from_string(source)
@@ -33,26 +26,6 @@ def compile_template(source: str, name: str) -> jinja2.Template:
         raise TemplateError(
             f"template {name}: line {error.lineno}: {error.message}; correct the template"
         ) from error
-
-
-def _generation_tag() -> Any:
-    """Return a tag that writes its body. Chat templates mark the text to train on with it."""
-    import jinja2.ext
-    import jinja2.nodes
-
-    class Generation(jinja2.ext.Extension):
-        tags: set[str] = {"generation"}  # noqa: RUF012
-
-        def parse(self, parser: Any) -> Any:
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return jinja2.nodes.Scope(body, lineno=line)
-
-    return Generation
-
-
-def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _raise(message: str) -> None:

@@ -57,10 +57,10 @@ class Tally:
 
     def _count_earlier(self, example: Example) -> int:
         """Return how many responses before the scored one `--turns all` would score."""
-        from ifcurate.data.row_formats import READERS
+        from ifcurate.data.row_formats import read_drafts
 
         layout = replace(self._layouts[example.source], turns="all")
-        return len(READERS[layout.format](example.row, layout)) - 1
+        return len(read_drafts(example.row, layout)) - 1
 
     def _add(self, example: Example) -> None:
         from ifcurate.contexts.words import count_words

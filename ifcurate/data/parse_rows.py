@@ -22,7 +22,7 @@ from ifcurate.contexts.spans import ContextSpan, says_no_input
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.column_texts import Draft
 from ifcurate.data.readers.files import RawRow
-from ifcurate.data.row_formats import READERS, RowLayout
+from ifcurate.data.row_formats import RowLayout, read_drafts
 from ifcurate.errors import RowError
 from ifcurate.records import ContextBlock, Example, Turn
 
@@ -55,10 +55,9 @@ def parse_row(
 
     Raises `RowError` with the columns that were found when the row has another format.
     """
-    reader = READERS[layout.format]
     identity = row_id(row)
     examples = []
-    for turn, draft in enumerate(reader(row, layout)):
+    for turn, draft in enumerate(read_drafts(row, layout)):
         with add_languages(layout.added):
             blocks = tuple(_find_blocks(draft, layout))
         examples.append(
@@ -122,7 +121,7 @@ def explain_texts(row: Mapping[str, Any], layout: RowLayout) -> list[tuple[str, 
     with add_languages(layout.added):
         return [
             (turn.path, turn.content, _explain_text(draft, part, turn.content, layout))
-            for draft in READERS[layout.format](row, layout)
+            for draft in read_drafts(row, layout)
             for part, turn in _turns(draft)
             if turn.role == "user" and turn.content
         ]
@@ -139,7 +138,7 @@ def template_texts(rows: Sequence[Mapping[str, Any]], layout: RowLayout) -> list
     texts: list[tuple[str, str]] = []
     for row in rows:
         try:
-            draft = READERS[layout.format](row, layout)[-1]
+            draft = read_drafts(row, layout)[-1]
         except (RowError, RecursionError, ValueError, IndexError):
             continue
         field = draft.context.text.strip() and "field" in layout.context

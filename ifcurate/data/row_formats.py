@@ -13,6 +13,7 @@ from ifcurate.contexts.asking import asks
 from ifcurate.contexts.learned_template import LearnedTemplate
 from ifcurate.contexts.words import Language
 from ifcurate.data.chats import (
+    CHATS,
     add_history,
     add_system,
     draft_chat,
@@ -247,21 +248,17 @@ def _columns(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
 
 _TREE: Final = "of the replies to a message, the one with the best rank is read"
 
-_Reader = Callable[[Mapping[str, Any], RowLayout], list[Draft]]
 
-
-def _chat(*columns: str) -> _Reader:
-    """Return a reader of the chat in the first of these columns, or in another one."""
-
-    def read(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
-        name = next((column for column in columns if column in row), "") or find_chat(row)
-        name = name or columns[0]
-        if isinstance(row.get(name), Mapping) and "replies" in row[name]:
-            tree = _draft_turns(row, read_thread(row[name], name), layout)
-            return [replace(draft, note=_TREE) for draft in tree]
-        return _draft_turns(row, read_conversation(row, name), layout)
-
-    return read
+def _chat(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
+    """Read the chat in the first of these columns, or in another one."""
+    columns = ("conversations", "conversation", "messages")
+    columns = columns if layout.format == "sharegpt" else CHATS[:3]
+    name = next((column for column in columns if column in row), "") or find_chat(row)
+    name = name or columns[0]
+    if isinstance(row.get(name), Mapping) and "replies" in row[name]:
+        tree = _draft_turns(row, read_thread(row[name], name), layout)
+        return [replace(draft, note=_TREE) for draft in tree]
+    return _draft_turns(row, read_conversation(row, name), layout)
 
 
 def _draft_turns(row: Mapping[str, Any], turns: list[Turn], layout: RowLayout) -> list[Draft]:
@@ -269,32 +266,33 @@ def _draft_turns(row: Mapping[str, Any], turns: list[Turn], layout: RowLayout) -
     return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
 
 
-def _known(reader: _Reader) -> _Reader:
-    """Return a reader of columns with known names, in any letter case, and of the user's."""
-
-    def read(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
-        small, names = lower_names(row)
-        drafts = reader(small, layout)
-        if isinstance(small.get("history"), list):
-            drafts = [add_history(draft, small) for draft in drafts]
-        if any(not draft.tools for draft in drafts) and has_tools(small):
-            drafts = [replace(draft, tools=write_tools(small)) for draft in drafts]
-        if names:
-            drafts = [restore_names(draft, names) for draft in drafts]
-        if layout.columns:
-            drafts = [add_columns(draft, row, layout.columns) for draft in drafts]
-        return drafts
-
-    return read
-
-
-#: The reader of each format. It returns one draft, or one for each scored turn of a chat.
-READERS: Final[dict[str, _Reader]] = {
-    "alpaca": _known(_alpaca),
-    "prompt_completion": _known(_prompt_completion),
-    "messages": _known(_chat("messages", "conversations", "conversation")),
-    "sharegpt": _known(_chat("conversations", "conversation", "messages")),
-    "preference": _known(_preference),
-    "qca": _known(_qca),
-    "columns": _columns,
+#: The reader of each format, for rows whose columns are in lower case.
+READERS: Final[dict[str, Callable[[Mapping[str, Any], RowLayout], list[Draft]]]] = {
+    "alpaca": _alpaca,
+    "prompt_completion": _prompt_completion,
+    "messages": _chat,
+    "sharegpt": _chat,
+    "preference": _preference,
+    "qca": _qca,
 }
+
+
+def read_drafts(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
+    """Return the draft of a row, or one for each scored turn of a chat.
+
+    Columns with known names may be in any letter case. Raises `RowError` when the row has another
+    format.
+    """
+    if layout.format == "columns":
+        return _columns(row, layout)
+    small, names = lower_names(row)
+    drafts = READERS[layout.format](small, layout)
+    if isinstance(small.get("history"), list):
+        drafts = [add_history(draft, small) for draft in drafts]
+    if any(not draft.tools for draft in drafts) and has_tools(small):
+        drafts = [replace(draft, tools=write_tools(small)) for draft in drafts]
+    if names:
+        drafts = [restore_names(draft, names) for draft in drafts]
+    if layout.columns:
+        drafts = [add_columns(draft, row, layout.columns) for draft in drafts]
+    return drafts

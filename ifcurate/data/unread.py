@@ -12,7 +12,7 @@ from typing import Any, Final
 from ifcurate.contexts.words import count_words
 from ifcurate.data.column_texts import CONTEXTS, Draft, lower_names, read_context
 from ifcurate.data.paths import column_of, read_path
-from ifcurate.data.row_formats import READERS, RowLayout
+from ifcurate.data.row_formats import RowLayout, read_drafts
 from ifcurate.data.turns import TEXT_KEYS, excluded_answers
 from ifcurate.errors import RowError
 
@@ -151,7 +151,7 @@ def _with_drafts(rows: Sequence[Mapping[str, Any]], layout: RowLayout) -> Iterat
     """Yield the rows that have the format, each with its drafts."""
     for row in rows:
         try:
-            drafts = READERS[layout.format](row, layout)
+            drafts = read_drafts(row, layout)
         except RowError:
             continue
         yield row, drafts

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ifcurate.data.chats import read_conversation
 from ifcurate.data.column_texts import Draft, lower_names
 from ifcurate.data.parse_rows import parse_row
-from ifcurate.data.row_formats import READERS, RowLayout
+from ifcurate.data.row_formats import RowLayout, read_drafts
 from ifcurate.data.turns import excluded_answers, split_speakers
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn
@@ -61,7 +61,7 @@ def read_draft(row: Mapping[str, Any], layout: RowLayout) -> tuple[RowText, list
 
     Raises `RowError` when the row does not fit.
     """
-    draft = READERS[layout.format](row, layout)[-1]
+    draft = read_drafts(row, layout)[-1]
     return _draft_text(draft, row), excluded_answers(row, draft.turns, draft.response.path)
 
 

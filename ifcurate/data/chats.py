@@ -22,7 +22,7 @@ def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
     return turns or read_turns(value, name)
 
 
-def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
+def _add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
     """Return the turns, preceded by the system message of a separate column if they have none."""
     system = read_system(row)
     if not system.text or (turns and turns[0].role == "system"):
@@ -107,20 +107,20 @@ def is_chat(value: Any, name: str, *, sure: bool = True) -> bool:
     return isinstance(value[0], Mapping) and bool(not sure or {"role", "from"} & value[0].keys())
 
 
-def draft_chat(turns: list[Turn], tools: str, *, every: bool = False) -> list[Draft]:
+def draft_chat(turns: list[Turn], row: Mapping[str, Any], *, every: bool = False) -> list[Draft]:
     """Return a draft of the last assistant turn, or with `every` one of each.
 
-    Raises `RowError` when no assistant turn follows another turn.
+    They have the system message and the tools of the row. Raises `RowError` when no assistant turn
+    follows another turn.
     """
+    turns, tools = _add_system(turns, row), write_tools(row)
     answers = [i for i, turn in enumerate(turns) if turn.role == "assistant" and i > 0]
     if not answers:
         found = ", ".join(turn.role for turn in turns[:6]) or "no turn"
         raise RowError(f"no assistant turn after another turn; found the roles {found}")
-    if every:
-        return [_draft_turn(turns[:i], turns[i], tools) for i in answers]
-    if answers[-1] < len(turns) - 1:  # the last turn has no answer yet
-        return [_draft_turn(turns, Turn("assistant", ""), tools)]
-    return [_draft_turn(turns[:-1], turns[-1], tools)]
+    if not every and answers[-1] < len(turns) - 1:  # the last turn has no answer yet
+        turns = [*turns, Turn("assistant", "")]
+    return [_draft_turn(turns[:i], turns[i], tools) for i in (answers if every else [-1])]
 
 
 def join_turns(said: list[Turn], turns: list[Turn]) -> tuple[list[Turn], int]:

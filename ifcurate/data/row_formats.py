@@ -15,7 +15,6 @@ from ifcurate.contexts.words import Language
 from ifcurate.data.chats import (
     CHATS,
     add_history,
-    add_system,
     draft_chat,
     find_chat,
     has_tools,
@@ -151,7 +150,7 @@ def _prompt_completion(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]
     completion = next((name for name in COMPLETIONS if name in row), COMPLETIONS[0])
     if isinstance(row.get(prompt), list) and isinstance(row.get(completion), list):
         turns = [*read_conversation(row, prompt), *read_conversation(row, completion)]
-        return _draft_turns(row, turns, layout)
+        return draft_chat(turns, row, every=layout.turns == "all")
     return _flat(row, PROMPTS, COMPLETIONS)
 
 
@@ -186,7 +185,7 @@ def _draft_after(
 ) -> list[Draft]:
     """Return the drafts of a conversation in `before` and the turns of `response`."""
     joined, n_left_out = join_turns(said, turns)
-    drafts = draft_chat(add_system(joined, row), write_tools(row))
+    drafts = draft_chat(joined, row)
     if not n_left_out:
         return drafts
     note = f"{before} ends in an answer, which is not read; {response} is the response"
@@ -221,7 +220,7 @@ def _questions(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
         for pair in zip(asked, said, strict=True)
         for role, text in zip(_SPEAKERS, pair, strict=True)
     ]
-    drafts = _draft_turns(row, turns, layout)
+    drafts = draft_chat(turns, row, every=layout.turns == "all")
     context = read_context(row, CONTEXTS, "")
     return [replace(draft, context=context) for draft in drafts]
 
@@ -255,15 +254,10 @@ def _chat(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
     columns = columns if layout.format == "sharegpt" else CHATS[:3]
     name = next((column for column in columns if column in row), "") or find_chat(row)
     name = name or columns[0]
-    if isinstance(row.get(name), Mapping) and "replies" in row[name]:
-        tree = _draft_turns(row, read_thread(row[name], name), layout)
-        return [replace(draft, note=_TREE) for draft in tree]
-    return _draft_turns(row, read_conversation(row, name), layout)
-
-
-def _draft_turns(row: Mapping[str, Any], turns: list[Turn], layout: RowLayout) -> list[Draft]:
-    """Return the drafts of a row's turns, with its system message and its tools."""
-    return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
+    is_tree = isinstance(row.get(name), Mapping) and "replies" in row[name]
+    turns = read_thread(row[name], name) if is_tree else read_conversation(row, name)
+    drafts = draft_chat(turns, row, every=layout.turns == "all")
+    return [replace(draft, note=_TREE) for draft in drafts] if is_tree else drafts
 
 
 #: The reader of each format, for rows whose columns are in lower case.

@@ -173,8 +173,9 @@ def _longer_to_the_left(case: Case, left: str) -> str:
         apart = person or LEXICON.is_place(word)
     elif not link and (low in TITLES or low.endswith(("'s", "’s"))):
         apart = True
-    else:  # an ordinary word, capitalised to start a sentence
-        apart = low in LEXICON.common and (link != "" or _opens(left[: match.start()]))
+    else:  # "Regarding Smith" at the start of a sentence, but not "the Great Wall of China"
+        inside = link in {"", "of"} and not _opens(left[: match.start()])
+        apart = low in LEXICON.common and not inside
     return "" if apart else match.group()
 
 

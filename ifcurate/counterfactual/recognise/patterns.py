@@ -24,7 +24,7 @@ _MAKER_BEFORE = re.compile(rf"\b(?:{_MAKER})(?: called| named)? \Z")
 _LAST_BEFORE = {w for w in re.split(r"\W+", _MAKER) if w} | {"called", "named"}
 _LAST_BEFORE |= {"startup", "organisation", "organization"}
 #: A title in quotes, but not a nickname: 'James "Jimmie" Rainwood'.
-_WORK = re.compile(r"[\"“]([A-ZÀ-ÖØ-Þ0-9][^\"“”\n]{1,70}?)[.,!?]?[\"”](?! [A-Z])")
+_WORK = re.compile(r"[\"“]([A-ZÀ-ÖØ-Þ0-9][^\"“”\n]{1,70}?)(?:[.,!?][\"”]|[\"”](?! [A-Z]))")
 _WORK_CUE = re.compile(rf"\b(?:{either('work_cues')})\b")
 _WORK_AFTER = re.compile(
     rf",? (?:is |was )?(?:an?|the|his|her|their) (?:[\w'-]+ ){{0,3}}?{_WORK_CUE.pattern}"

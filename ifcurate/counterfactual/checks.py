@@ -20,7 +20,7 @@ class Check(Enum):
     GROUNDING = "H7", "the response has content that the context does not have"
     NESTING = "H8", "the entity is part of something longer: a name, a title, an address"
     STRUCTURE = "H9", "code, JSON, a table or the lines would change"
-    AGREEMENT = "H10", "an article, a possessive or the letter case would not fit"
+    AGREEMENT = "H10", "an article or a possessive would not fit"
     GENDER = "H11", "pronouns or a title would not fit the name, or its gender is unclear"
     GEOGRAPHY = "H12", "the geography would contradict itself, or is unclear"
     NUMBERS = "H13", "dates or amounts would contradict each other, or are unclear"

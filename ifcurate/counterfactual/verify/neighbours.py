@@ -218,7 +218,7 @@ def _check_title(text: str, start: int, end: int) -> Iterator[str]:
 
 
 def check_agreement(case: Case) -> Iterator[str]:
-    """H10: the article, the possessive and the letter case fit the new name."""
+    """H10: the article and the possessive fit the new name."""
     for edit in case.edits:
         after, start, end = case.after[edit.path], edit.new_start, edit.new_end
         left = after[max(0, start - 8) : start]

@@ -102,9 +102,11 @@ def _read_row(
     if isinstance(row.get("ifcurate_edits"), list):
         return _case_from_record(view, row), CHECKS, ""
     if original is not None:
-        return _case_from_original(view, answer, row_texts(original)), CHECKS, ""
+        before = row_texts(original)
+        memory = without_end_marks(before.get(view.response_path, "")).strip().rstrip(".")
+        return _case_from_answers(view, answer, memory, before), CHECKS, ""
     if view.memory and answer:
-        return _case_from_memory(view, answer), _REBUILT, view.context_text
+        return _case_from_answers(view, answer, view.memory[0]), _REBUILT, view.context_text
     named = answer[:1].isupper() and len(answer.split()) <= 5
     return _case_without_original(view, answer), _ALONE if named else (), answer if named else ""
 
@@ -124,20 +126,20 @@ def _case_from_record(view: View, row: Mapping[str, Any]) -> Case:
     return replace(case, gender=gender or case.gender)
 
 
-def _case_from_original(view: View, answer: str, before: Mapping[str, str]) -> Case:
-    """Return the case of a row whose original is known, compared word by word."""
-    memory = without_end_marks(before.get(view.response_path, "")).strip().rstrip(".")
+def _case_from_answers(
+    view: View, answer: str, memory: str, before: Mapping[str, str] | None = None
+) -> Case:
+    """Return the case of a row whose original answer, or whose original (`before`), is known.
+
+    An original is compared word by word. Without it the original answer is put back.
+    """
     answer, memory = _strip_shared(answer, memory)
     kind = _shared_type(memory, answer)
-    back = list(_diff_words(view.texts, before))
+    if before is None:
+        back = _find_undo(view, answer, memory, kind)
+    else:
+        back = list(_diff_words(view.texts, before))
     return _build_case(view, back, kind, memory, answer)
-
-
-def _case_from_memory(view: View, answer: str) -> Case:
-    """Return the case of a row with its remembered answer put back."""
-    answer, memory = _strip_shared(answer, view.memory[0])
-    kind = _shared_type(memory, answer)
-    return _build_case(view, _find_undo(view, answer, memory, kind), kind, memory, answer)
 
 
 def _case_without_original(view: View, answer: str) -> Case:

@@ -7,7 +7,7 @@ notations of a day).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ifcurate.options.augment import TYPES
@@ -122,31 +122,14 @@ def _people(spans: Sequence[Span]) -> list[Entity]:
             owned[name] = [name]
             for form in set(name_forms(members[name][0].text).values()):
                 by_form.setdefault(form.lower(), []).append(name)
-    return [
-        _person(head, names, members, by_word, alone=len(members) == len(names))
-        for head, names in owned.items()
-    ]
-
-
-def _person(
-    head: str,
-    names: Sequence[str],
-    members: Mapping[str, Sequence[Span]],
-    by_word: Mapping[str, Sequence[str]],
-    *,
-    alone: bool,
-) -> Entity:
-    mentions = tuple(s for name in names for s in members[name])
-    span = members[head][0]
-    genders = {m.gender for m in mentions} & {"m", "f"}
-    if len(genders) == 1 and span.gender not in {"m", "f"}:
-        span = replace(span, gender=genders.pop())
-    return Entity(span, mentions, _rivals(span.text, names, by_word), alone)
-
-
-def _rivals(
-    usual: str, names: Sequence[str], by_word: Mapping[str, Sequence[str]]
-) -> tuple[str, ...]:
-    """Names of other people that share a word of this one."""
-    words = {w.lower() for w in name_forms(usual).values()}
-    return tuple(sorted({n for w in words for n in by_word.get(w, ()) if n not in names}))
+    people = []
+    for head, names in owned.items():
+        mentions, span = tuple(s for name in names for s in members[name]), members[head][0]
+        genders = {m.gender for m in mentions} & {"m", "f"}
+        if len(genders) == 1 and span.gender not in {"m", "f"}:
+            span = replace(span, gender=genders.pop())
+        words = {w.lower() for w in name_forms(span.text).values()}
+        rivals = {n for w in words for n in by_word.get(w, ()) if n not in names}
+        alone = len(members) == len(names)
+        people.append(Entity(span, mentions, tuple(sorted(rivals)), alone))
+    return people

@@ -178,7 +178,8 @@ class LexiconRecogniser:
     def _rather_person(self, key: str, text: str) -> bool:
         """Return whether a small town's name is a first name here, never after "in" or "near"."""
         located = rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]"
-        return key in LEXICON.english_names and not re.search(located, text, re.I)
+        big = key not in SHORT_NAMES and _is_among(key, LEXICON.groups(key), 3)
+        return key in LEXICON.english_names and not big and not re.search(located, text, re.I)
 
     def _phrase(self, text: str, run: Run) -> tuple[int, int] | None:
         """Return the place of a name of several words in the run ("New York City")."""
@@ -210,4 +211,9 @@ class LexiconRecogniser:
         before = text[max(0, start - 14) : start]
         if key in LEXICON.gender or key in LEXICON.wordy or not _PREPOSITION.search(before):
             return False
-        return " " in key or any(key in map(str.lower, LEXICON.cities[g][:12]) for g in groups)
+        return " " in key or _is_among(key, groups, 12)
+
+
+def _is_among(key: str, groups: Sequence[str], count: int) -> bool:
+    """Return whether a city is among the `count` biggest of one of the countries or states."""
+    return any(key in map(str.lower, LEXICON.cities[group][:count]) for group in groups)

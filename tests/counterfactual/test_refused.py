@@ -48,6 +48,11 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H8",
         ),
         (
+            "a nickname in quotes before the family name",
+            alpaca('We met Macon "Milk" Martha at noon, and Martha left the house.' + PAD, "Martha"),
+            "H8",
+        ),
+        (
             "a word that is part of the name as well",
             alpaca("Empress Imara Dou ruled. The imara wrote to the court, says Imara Dou." + PAD,
                    "Imara Dou"),

@@ -34,6 +34,7 @@ _NOUN_BEFORE = {"a", "an", "my", "your", "his", "her", "its", "our", "their"}
 _OWNER = re.compile(r"['’]s [A-Z]")  # "Martha's Vineyard"
 _QUOTED = re.compile(r"[\"“‘']([^\"“”‘\n]{3,90})[\"”’'](?!\w)")
 _NICKNAMED = re.compile(r" [\"“'(]\w+[\"”')] [A-Z]")
+_AFTER_NICKNAME = re.compile(r"[A-Z]\w* [\"“'(]\w+[\"”')] \Z")
 _NUMBERED = re.compile(r"(?:\d(?:st|nd|rd|th)?|[A-Z][\w-]* (?:and|&)) \Z")
 _SHORT_FORM = re.compile(r"[.,]? ?\((?:[A-Z]+: ?)?[A-Z]{2,}[A-Z.]*\)")
 #: A shared name, or a thing with a name: "a Tom and Jerry cartoon", "a bright red Porsche".
@@ -113,7 +114,7 @@ def _check_named_alone(text: str, edit: Edit) -> Iterator[str]:
     thing = _THING_BEFORE.search(text, max(0, start - 90), start) or _THING_AFTER.match(text, end)
     if thing:
         yield f"{name!r} is a thing: {thing.group().strip()!r}"
-    if _NICKNAMED.match(text, end):
+    if _NICKNAMED.match(text, end) or _AFTER_NICKNAME.search(left):
         yield f"a nickname is beside {name!r}"
 
 

@@ -124,18 +124,18 @@ class _Builder:
         self.template, self.tokenizer, self.settings = template, tokenizer, settings
         self.memory = memory
         self.max_length = settings.max_length or _NO_LIMIT
+        self.shortens = settings.too_long == "shorten" and settings.ablation != "shuffle"
         self.variants = ("with", "without") if settings.ablation == "template" else ("", "")
         self.special = SpecialTokens(tokenizer)
         self.longest = longest_token(tokenizer)  # characters
 
     def render(self, example: Example, donor: list[str] | None) -> PromptPair | _Pending:
         """Return both texts of an example, or a pair with the reason why there are none."""
-        settings = self.settings
         pair = self._refuse(example, donor)
         if pair is not None:
             return pair
         shown, removable = example, 0
-        if settings.too_long == "shorten" and settings.ablation != "shuffle":
+        if self.shortens:
             shown = cut_longest_block(example, (self.max_length + 8) // 2 * self.longest)
             removable = max(b.end - b.start for b in shown.blocks)
         try:
@@ -151,17 +151,14 @@ class _Builder:
 
     def _refuse(self, example: Example, donor: list[str] | None) -> PromptPair | None:
         """Return the pair of an example that is not rendered."""
-        shuffled = self.settings.ablation == "shuffle"
         if not has_text(example.response):
             return PromptPair(example, "empty_response", _why_empty(example))
         if not example.has_context:
             return PromptPair(example, "no_context", "no context was found")
-        if shuffled and donor is None:
+        if self.settings.ablation == "shuffle" and donor is None:
             reason = "no other context among the rows read together could be shuffled in"
             return PromptPair(example, "error", reason)
-        too_long = None
-        if shuffled or self.settings.too_long == "skip":
-            too_long = self._refuse_length(example, least_size(example))
+        too_long = None if self.shortens else self._refuse_length(example, least_size(example))
         return too_long or self._refuse_size(example, 0)
 
     def _refuse_length(self, example: Example, size: int) -> PromptPair | None:
@@ -209,7 +206,7 @@ class _Builder:
             n_context = len(encodings[2 * len(pending) + n].ids)
             overlap = context_overlap(item.example)
             pair = replace(pair, n_context_tokens=n_context, context_overlap=overlap)
-            if pair.status == "too_long" and self.settings.too_long == "shorten":
+            if pair.status == "too_long" and self.shortens:
                 pair = self._shorten(pair)
             if pair.status == "too_long" and item.shown is not item.example:
                 reason = (
@@ -294,8 +291,6 @@ class _Builder:
     def _shorten(self, pair: PromptPair) -> PromptPair:
         """Cut the longest context block in the middle until the prompt fits, if possible."""
         example, most = pair.example, self.max_length
-        if self.settings.ablation == "shuffle":
-            return pair
         texts = [example.part(b.part)[b.start : b.end] for b in example.blocks]
         longest = max(range(len(texts)), key=lambda b: len(texts[b]))
         whole = texts[longest]

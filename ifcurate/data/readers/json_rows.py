@@ -87,13 +87,11 @@ def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
         column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         more = _NOT_ONE_LINE if raw.strip().endswith((b"{", b"[", b",")) else ""
         return None, f"invalid JSON{column}: {describe_error(error)}{more}"
-    reason = _no_row(value)
-    return (None, reason) if reason else (value, "")
+    return (value, "") if isinstance(value, dict) else (None, _no_row(value))
 
 
 def _no_row(value: Any) -> str:
-    kind = type(value).__name__
-    return "" if kind == "dict" else f"a row must be a JSON object; found {kind}"
+    return f"a row must be a JSON object; found {type(value).__name__}"
 
 
 def read_json_array(source: Source) -> Iterator[RawRow]:
@@ -104,7 +102,7 @@ def read_json_array(source: Source) -> Iterator[RawRow]:
         window.skip_space()
         for element in read_elements(window):
             raw, value, reason = element.raw, element.value, element.reason
-            reason = reason or _no_row(value) or not_utf8(raw)
+            reason = reason or ("" if isinstance(value, dict) else _no_row(value)) or not_utf8(raw)
             value = None if reason else value
             yield RawRow(source.name, number, element.line, raw, value, reason, ends=element.ends)
             if element.ends:

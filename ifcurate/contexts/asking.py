@@ -8,33 +8,25 @@ of the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from . import patterns
 from .lines import (
-    announces,
     first_request_end,
-    is_complete_question,
     is_complete_request,
     is_instruction,
-    is_only_asking,
     is_question,
-    is_spoken,
     last_request_start,
     line_asks,
-    only_asks,
     reference_direction,
-    says_what_follows,
     sentences,
 )
 from .spans import ContextSpan, rest_of
 from .words import (
     NOT_ASKED,
-    POINTS_BACK,
     WORKS_ON_TEXT,
     classify_label,
-    count_words,
     is_request_label,
     mentions_question,
     n_words,
@@ -54,24 +46,7 @@ def asks(text: str) -> bool:
     if '{"' in text:
         text = re.sub(r'[{}]|"\s*[:,]\s*"?|"', "\n", text)
     lines = [line for line in _MARKUP.sub("\n", text).splitlines() if line.strip()]
-    return any(map(line_asks, lines)) or any(map(_is_question_label, lines[:-1]))
-
-
-def _is_question_label(line: str) -> bool:
-    """Return whether a line is nothing but the label of a question, which follows it."""
-    label = patterns.LABEL_LINE.fullmatch(line.rstrip())
-    name = label["name"].strip().lower() if label else ""
-    return name not in NOT_ASKED and classify_label(name)[0] == "ask"
-
-
-_QUESTION_FOLLOWS = re.compile(
-    r"\b(?:questions?|quer(?:y|ies)|riddles?)\b[^.?!:\n]{0,40}:[ \t]*[^\s.?!]", re.I
-)
-
-
-def announces_question(text: str) -> bool:
-    """Return whether a short text announces a question ("the following question:") and has it."""
-    return len(text) <= 600 and _QUESTION_FOLLOWS.search(text) is not None
+    return any(map(line_asks, lines))
 
 
 def remains_asking(text: str, spans: Sequence[ContextSpan]) -> bool:
@@ -123,8 +98,7 @@ def _ends_in_task(body: str, rest: str) -> bool:
     if not (is_question(last) or is_instruction(last)):
         return False
     labels = map(patterns.LABEL_LINE.match, rest[-_WINDOW:].splitlines())
-    named = any(label["name"].strip().lower() in last for label in labels if label)
-    return named or (_wanted_slot(rest) is not None and POINTS_BACK.search(last) is not None)
+    return any(label["name"].strip().lower() in last for label in labels if label)
 
 
 def _ends_in_question(text: str) -> bool:
@@ -155,8 +129,7 @@ def lacks_question(rest: str) -> bool:
     """
     lines = [line for line in rest[-_WINDOW:].splitlines() if line.strip()]
     spoken = any(map(mentions_question, lines)) and not patterns.MAKES_QUESTION.search(rest)
-    asked = any(map(_has_question, lines)) or any(map(_is_question_label, lines[:-1]))
-    return spoken and not asked
+    return spoken and not any(map(_has_question, lines))
 
 
 def shrink(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
@@ -199,16 +172,14 @@ def trim_requests(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
     These are a cue for the answer (a last line such as "Tag ="), options to choose from, and
     questions. The list is empty when a span holds a request besides.
     """
-    rest = rest_of(text, spans)
-    choosing = _CHOOSING.search(rest[-_WINDOW:]) is not None
-    lines = rest[-_WINDOW:].splitlines()
+    rest = rest_of(text, spans)[-_WINDOW:]
+    choosing = _CHOOSING.search(rest) is not None
     # Questions are part of a text that is to be worked on, or that a question refers to.
-    worked_on = any(map(_works_on_text, lines))
-    settled = worked_on or any(map(_asks_about_text, lines))
+    settled = any(map(_is_about_text, rest.splitlines()))
     trimmed: list[ContextSpan] = []
     for span in spans:
         start, end = _trim(text, span, choosing=choosing, settled=settled)
-        if n_words(text, start, end) < 3 or _is_request(text[start:end], worked_on=worked_on):
+        if n_words(text, start, end) < 3:
             return []
         outer_start = span.outer_start if start == span.start else start
         outer_end = span.outer_end if end == span.end else end
@@ -218,54 +189,28 @@ def trim_requests(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
     return trimmed
 
 
-def _is_request(body: str, *, worked_on: bool) -> bool:
-    """Return whether a text is one request or mentions a question, or one of its lines asks."""
-    if is_only_asking(body) or (len(body) <= 120 and mentions_question(body)):
+def _is_about_text(line: str) -> bool:
+    """Return whether a line is a complete task on a text, or a question about one."""
+    if is_complete_request(line) and WORKS_ON_TEXT.search(line):
         return True
-    return not worked_on and _asks_inside(body)
-
-
-def _works_on_text(line: str) -> bool:
-    """Return whether a line is a complete task on a text."""
-    return is_complete_request(line) and WORKS_ON_TEXT.search(line) is not None
-
-
-def _asks_about_text(line: str) -> bool:
     return is_question(line) and not mentions_question(line) and bool(reference_direction(line))
 
 
 def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tuple[int, int]:
     """Return a span without cues, options and questions at its edges; empty if they are unclear."""
     start = span.start
-    lines = _without_last(text[start : span.end].splitlines(keepends=True), _is_cue)
-    n_lines = len(lines)
+    lines = _without_cues(text[start : span.end].splitlines(keepends=True))
     n_first, n_last = _count_ends(lines, choosing=choosing)
     start += sum(map(len, lines[:n_first]))
     lines = lines[n_first : len(lines) - n_last]
-    if not settled:
-        lines = _without_last(lines, _is_about_question)
     body = "".join(lines).rstrip()
     line = body.rpartition("\n")[2]
     parts = [line[a:b] for a, b in sentences(line, 0, len(line))]
     if len(parts) > 1 and is_question(parts[-1]) and not settled:
-        # Without a question word, or with options, the sentence before belongs to it.
-        if len(lines) < n_lines or not is_complete_question(parts[-1]):
-            return start, start
         body = body[: len(body) - len(parts[-1])].rstrip()
-    if choosing and (_INLINE_ITEMS.search(body) or _is_comma_list(body)):
+    if choosing and _INLINE_ITEMS.search(body):
         return start, start
     return start + len(body) - len(body.lstrip()), start + len(body)
-
-
-def _is_comma_list(body: str) -> bool:
-    """Return whether a text is at least four short items, divided by commas."""
-    items = body.strip().removesuffix(".").split(",")
-    return len(items) >= 4 and "\n" not in body.strip() and max(map(count_words, items)) <= 4
-
-
-def _is_about_question(line: str) -> bool:
-    """Return whether a line is a question, or a short one that mentions the question."""
-    return is_question(line) or (len(line) <= 120 and mentions_question(line))
 
 
 def _is_cue(line: str) -> bool:
@@ -273,10 +218,10 @@ def _is_cue(line: str) -> bool:
     return line.endswith(":") or _CUE.fullmatch(line) is not None
 
 
-def _without_last(lines: list[str], goes: Callable[[str], bool]) -> list[str]:
-    """Return lines without the last ones that are blank or that `goes` selects; one remains."""
+def _without_cues(lines: list[str]) -> list[str]:
+    """Return lines without the last ones that are blank or cues; one remains."""
     n = len(lines)
-    while n > 1 and (not lines[n - 1].strip() or goes(lines[n - 1])):
+    while n > 1 and (not lines[n - 1].strip() or _is_cue(lines[n - 1])):
         n -= 1
     return lines[:n]
 
@@ -308,16 +253,3 @@ def _count_options(lines: Sequence[str]) -> int:
     else:
         counted = len({*items}) == len(items) and ({"A", "B"} <= {*items} or {"1", "2"} <= {*items})
     return count if counted and 1 < len(items) <= 6 else 0
-
-
-def _asks_inside(body: str) -> bool:
-    """Return whether one of a few lines is a request, and no line names its speaker."""
-    lines = [line.strip() for line in body[:_WINDOW].splitlines() if line.strip()]
-    if not 1 < len(lines) <= 12 or any(map(is_spoken, lines)):
-        return False
-    is_code = len(patterns.CODE_LOOK.findall(body[:_WINDOW])) > 1
-    return any(
-        announces(line) or only_asks(line) or (says_what_follows(line) and not is_code)
-        for line in lines
-        if len(line) <= 120
-    )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from ifcurate.options.data import MIN_CONFIDENCE
 
-from .asking import announces_question, lacks_question, remains_asking, shrink, trim_requests
+from .asking import lacks_question, remains_asking, shrink, trim_requests
 from .between import find_between
 from .enclosed import find_fenced, find_keys, find_named_quote, find_ruled, find_tags
 from .forms import is_choices, is_directive
@@ -209,7 +209,7 @@ def _is_request(body: str, rule: str) -> bool:
     """Return whether a text is a question, an instruction or the choices that belong to one."""
     if is_only_asking(body):
         return True
-    return rule not in _NAMED and (is_choices(body) or announces_question(body))
+    return rule not in _NAMED and is_choices(body)
 
 
 def find_document(text: str) -> list[ContextSpan]:

@@ -161,8 +161,6 @@ _CHOOSING = re.compile(
 _CUE = re.compile(
     r"\W{1,8}|[QA][.:]?|Note: .{1,150}|(?:\S+ ){0,2}\S*[=:→>]|[^.!?:\n]{3,80} (?:is|are|was|be)"
 )
-_BULLET = re.compile(r"[-*•+][ \t]")
-_ITEM = re.compile(r"\(?([A-H1-9])(?:[.):]|(?= ))[ \t]*\S")
 _INLINE_ITEMS = re.compile(r"[ \t]\(?(?:A|a|1)[.):] (?=[^\n]{0,400}?[ \t]\(?(?:B|b|2)[.):] )")
 
 
@@ -199,11 +197,11 @@ def _is_about_text(line: str) -> bool:
 def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tuple[int, int]:
     """Return a span without cues, options and questions at its edges; empty if they are unclear."""
     start = span.start
-    lines = _without_cues(text[start : span.end].splitlines(keepends=True))
-    n_first, n_last = _count_ends(lines, choosing=choosing)
-    start += sum(map(len, lines[:n_first]))
-    lines = lines[n_first : len(lines) - n_last]
-    body = "".join(lines).rstrip()
+    lines = text[start : span.end].splitlines(keepends=True)
+    n = len(lines)
+    while n > 1 and _belongs_to_answer(lines[n - 1].strip(), choosing=choosing):
+        n -= 1
+    body = "".join(lines[:n]).rstrip()
     line = body.rpartition("\n")[2]
     parts = [line[a:b] for a, b in sentences(line, 0, len(line))]
     if len(parts) > 1 and is_question(parts[-1]) and not settled:
@@ -213,43 +211,8 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
     return start + len(body) - len(body.lstrip()), start + len(body)
 
 
-def _is_cue(line: str) -> bool:
-    line = line.strip()
-    return line.endswith(":") or _CUE.fullmatch(line) is not None
-
-
-def _without_cues(lines: list[str]) -> list[str]:
-    """Return lines without the last ones that are blank or cues; one remains."""
-    n = len(lines)
-    while n > 1 and (not lines[n - 1].strip() or _is_cue(lines[n - 1])):
-        n -= 1
-    return lines[:n]
-
-
-def _count_ends(lines: Sequence[str], *, choosing: bool) -> tuple[int, int]:
-    """Return how many lines at the start and at the end are options to choose from."""
-    n_last = _count_options(lines[::-1])
-    if choosing:
-        return _count_options(lines[: len(lines) - n_last]), n_last
-    asked = n_last and any(map(is_question, lines[-n_last - 1 : -n_last]))
-    return 0, n_last if asked else 0
-
-
-def _count_options(lines: Sequence[str]) -> int:
-    """Return how many of the first lines are options to choose from, blank lines included.
-
-    There are two to six. Bullets are options only beside another text.
-    """
-    count, items = 0, list[str]()
-    for line in map(str.strip, lines):
-        item = _ITEM.match(line)
-        mark = item[1] if item else "-" if _BULLET.match(line) else ""
-        if line and (not mark or (items and (mark == "-") != (items[0] == "-"))):
-            break
-        count += 1
-        items += [mark] if line else []
-    if "-" in items:
-        counted = count < len(lines)
-    else:
-        counted = len({*items}) == len(items) and ({"A", "B"} <= {*items} or {"1", "2"} <= {*items})
-    return count if counted and 1 < len(items) <= 6 else 0
+def _belongs_to_answer(line: str, *, choosing: bool) -> bool:
+    """Return whether a last line is blank, a cue for the answer, or an option to choose."""
+    if not line or line.endswith(":") or _CUE.fullmatch(line):
+        return True
+    return choosing and patterns.OPTION.match(line) is not None

@@ -12,7 +12,6 @@ from statistics import median
 from . import patterns
 from .forms import is_choices, number_before, shared_start
 from .lines import (
-    belongs_to_request,
     first_request_end,
     is_complete_question,
     is_ended,
@@ -24,7 +23,6 @@ from .lines import (
     label_before,
     last_request_start,
     reference_direction,
-    sentences,
 )
 from .spans import ContextSpan, Span
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
@@ -61,7 +59,6 @@ class Slot:
 
     number: int
     size: float  # words, the median
-    filled: float  # share of rows that have a value
     asking: float  # share that are questions or requests
     asks_first: float  # share that begin with a request, followed by other sentences
     asks_last: float  # share that end in a question after other sentences
@@ -72,9 +69,7 @@ class Slot:
     answers: float  # share of rows in which it is the response
     label: str  # kind of the label before it
     pointed: bool  # the fixed words before it refer to a text
-    inside: bool  # it is part of the sentence of a request
     apart: bool  # it does not continue the sentence of the fixed words before it
-    ends: bool  # the fixed words after it do not continue its sentence
 
     @property
     def is_question(self) -> bool:
@@ -89,18 +84,14 @@ class Slot:
     @property
     def is_labelled(self) -> bool:
         """Whether a label before it says that it is context."""
-        return self.label in ("context", "phrase") and self.size >= 2
+        return self.label in ("context", "phrase")
 
     @property
     def may_be_context(self) -> bool:
         """Whether it can be context at all."""
-        if self.label in ("ask", "answer"):
+        if self.is_answer or self.label in ("ask", "answer"):
             return False
-        if self.pointed and self.data >= 0.8:
-            return True
-        # A text, such as a dialogue, may begin or end in a question.
-        asks = max(self.asks_last, self.asks_first)
-        return max(self.asking, self.choices) < 0.5 and asks < 0.8
+        return max(self.asking, self.choices) < 0.5
 
 
 def describe_slots(fit: Fit) -> list[Slot]:
@@ -166,7 +157,6 @@ def _describe(fit: Fit, k: int, answers: float) -> Slot:
     return Slot(
         number=k,
         size=median(map(count_words, filled)),
-        filled=sum(map(bool, values)) / len(values),
         asking=share(_is_request_value),
         asks_first=share(_asks_first),
         asks_last=share(_asks_last),
@@ -177,9 +167,7 @@ def _describe(fit: Fit, k: int, answers: float) -> Slot:
         answers=answers,
         label=label_kind(before, label),
         pointed=any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
-        inside=_ASKED.match(after) is not None,
-        apart=_stands_apart(before) or share(_begins_sentence) >= 0.8,
-        ends=_begins_anew(after) or share(is_ended) >= 0.5,
+        apart=_stands_apart(before) or share(lambda value: value[:1].isupper()) >= 0.8,
     )
 
 
@@ -188,7 +176,6 @@ _SENTENCE_END = re.compile(r"[.?!]\s+")
 _TO_BE_JUDGED = frozenset(["sentence", "statement", "claim", "hypothesis"])
 _LOOKED_AT = 600  # characters of a slot in which fields or items are sought
 _EDGES = " \t\n.,;:!?\"'()"
-_ASKED = re.compile(r"[\s.!\"'”’»)]*[?？؟]")
 _FIELD = re.compile(r"(?:\A|[,;|\n)\]] ?)[^\W\d_][\w ]{0,30}(?::[ \t]|=|\[)| \| |;[ \t]")
 _END_MARK = re.compile(r"[ \t]?[?？؟.!。！।]")
 
@@ -215,23 +202,6 @@ def _are_steps(values: Sequence[str], responses: Sequence[str]) -> bool:
     return all("\n- " in v and r and r not in _ITEM_END.split(v.lower()) for v, r in pairs)
 
 
-def _begins_anew(part: str) -> bool:
-    """Return whether a fixed part does not continue the sentence of the slot before it.
-
-    In lower-case texts, a request or a label begins a new sentence too.
-    """
-    text = part.lstrip(" ")
-    if not text[:1].islower():
-        return True
-    line = text.splitlines()[0]
-    first = line[slice(*sentences(line, 0, len(line))[0])]
-    return (count_words(first) >= 3 and is_request(first)) or bool(patterns.LABEL_LINE.match(line))
-
-
-def _begins_sentence(value: str) -> bool:
-    return value[:1].isupper() and is_statement(value)
-
-
 def _is_request_value(value: str) -> bool:
     """Return whether a text is a question or a request, or has the label of a question."""
     if (is_only_asking(value) and not _is_data(value)) or (len(value) < 400 and value[-1:] == "?"):
@@ -249,8 +219,8 @@ def _asks_first(value: str) -> bool:
 def _asks_last(value: str) -> bool:
     start = last_request_start(value, 0, len(value))
     last = value[start:].rstrip()
-    asked = last.endswith(("?", "？", "؟")) or patterns.BLANK.search(last) is not None
-    return 0 < start < len(value) and asked and not _are_items(value[:start])
+    asked = last.endswith(("?", "？", "؟"))
+    return 0 < start < len(value) and asked
 
 
 def _are_items(value: str) -> bool:
@@ -277,21 +247,9 @@ def label_kind(part: str, line: str) -> str:
 
 
 def _share_of_votes(fit: Fit, k: int) -> float:
-    rows = zip(fit.rows, fit.spans, fit.votes, strict=True)
-    agreeing = sum(
-        _overlap(vote, spans[k]) >= 0.5 and not is_labelled_inside(row, spans[k], vote)
-        for row, spans, vote in rows
-    )
+    rows = zip(fit.spans, fit.votes, strict=True)
+    agreeing = sum(_overlap(vote, spans[k]) >= 0.5 for spans, vote in rows)
     return agreeing / len(fit.rows)
-
-
-def is_labelled_inside(row: str, span: Span, vote: Sequence[ContextSpan]) -> bool:
-    """Return whether a slot has the label of the context that the rules find in it.
-
-    The words up to the label are then part of the request: "capital of Peru? Context: ...".
-    """
-    start = min(found.start for found in vote)
-    return start > span[0] and label_before(row, span[0], start) is not None
 
 
 def _overlap(vote: Sequence[ContextSpan], span: Span) -> float:
@@ -300,13 +258,6 @@ def _overlap(vote: Sequence[ContextSpan], span: Span) -> float:
     shared = sum(max(0, min(span.end, end) - max(span.start, start)) for span in vote)
     either = sum(span.end - span.start for span in vote) + (end - start) - shared
     return shared / either if either else 0.0
-
-
-def are_of_a_text(parts: tuple[str, ...]) -> bool:
-    """Return whether all fixed parts are statements: a text that several templates contain."""
-    stated = any(is_statement(part.strip()) for part in parts)
-    asked = any(belongs_to_request(part) or patterns.DIRECTIVE.search(part) for part in parts)
-    return stated and not asked
 
 
 def _holds_template(values: Sequence[str]) -> bool:

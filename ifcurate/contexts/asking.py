@@ -161,6 +161,7 @@ _CHOOSING = re.compile(
 _CUE = re.compile(
     r"\W{1,8}|[QA][.:]?|Note: .{1,150}|(?:\S+ ){0,2}\S*[=:→>]|[^.!?:\n]{3,80} (?:is|are|was|be)"
 )
+_ITEM = re.compile(r"\s*\(?[A-H1-9][.):] ")
 _INLINE_ITEMS = re.compile(r"[ \t]\(?(?:A|a|1)[.):] (?=[^\n]{0,400}?[ \t]\(?(?:B|b|2)[.):] )")
 
 
@@ -206,7 +207,7 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
     parts = [line[a:b] for a, b in sentences(line, 0, len(line))]
     if len(parts) > 1 and is_question(parts[-1]) and not settled:
         body = body[: len(body) - len(parts[-1])].rstrip()
-    if choosing and _INLINE_ITEMS.search(body):
+    if choosing and (_ITEM.match(body) or _INLINE_ITEMS.search(body)):
         return start, start
     return start + len(body) - len(body.lstrip()), start + len(body)
 
@@ -215,4 +216,4 @@ def _belongs_to_answer(line: str, *, choosing: bool) -> bool:
     """Return whether a last line is blank, a cue for the answer, or an option to choose."""
     if not line or line.endswith(":") or _CUE.fullmatch(line):
         return True
-    return choosing and patterns.OPTION.match(line) is not None
+    return choosing and _ITEM.match(line) is not None

@@ -18,7 +18,6 @@ from .slots import (
     Fit,
     Slot,
     describe_slots,
-    holds_templates,
     label_kind,
 )
 from .spans import ContextSpan, Span, cut_out
@@ -47,8 +46,6 @@ def choose_contexts(
         return _without_context(fit, n_rows)
     numbers = tuple(sorted(slot.number for slot in chosen))
     fit = _without_requests(fit, numbers, asked)
-    if any(holds_templates(fit, slots[k]) or _is_torn(fit, slots, k) for k in numbers):
-        return None
     if not _still_asks(fit, numbers):
         return None
     agreement = sum(slot.votes for slot in chosen) / len(chosen)
@@ -271,33 +268,6 @@ def _still_asks(fit: Fit, numbers: Sequence[int]) -> bool:
         return False
     # Where most rows lack their question, the slot has it.
     return sum(map(lacks_question, rests)) <= 0.5 * len(rests)
-
-
-def _is_torn(fit: Fit, slots: list[Slot], number: int) -> bool:
-    """Return whether the rules find another extent of the context in half of the rows.
-
-    The rows then share words of their contexts by chance: fixed words beside the slot that neither
-    ask nor refer.
-    """
-    offered = {slot.number for slot in slots if slot.is_answer}
-    left, right = number - 1 not in offered, number + 1 not in offered
-    rows = zip(fit.rows, fit.spans, fit.votes, strict=True)
-    torn = sum(_differs(row, spans[number], vote, left, right) for row, spans, vote in rows)
-    return torn >= 0.5 * len(fit.rows)
-
-
-# Rules that locate the start of a context less exactly than the fixed parts do.
-_BY_LAYOUT = ("above", "long-paragraph", "between")
-
-
-def _differs(row: str, slot: Span, vote: Sequence[ContextSpan], left: bool, right: bool) -> bool:
-    """Return whether the rules find words to the `left` or the `right` of a slot."""
-    start, end = slot
-    inside = [found for found in vote if found.start < end and start < found.end]
-    named = [found for found in inside if found.rule not in _BY_LAYOUT]
-    pieces = [row[found.start : start] for found in named] if left else []
-    pieces += [row[end : found.end] for found in named] if right else []
-    return any(count_words(piece) >= 5 and not belongs_to_request(piece) for piece in pieces)
 
 
 def _is_task(fit: Fit, numbers: Sequence[int]) -> bool:

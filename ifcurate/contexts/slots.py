@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from . import patterns
-from .forms import is_choices, number_before, shared_start
+from .forms import is_choices, number_before
 from .lines import (
     first_request_end,
-    is_complete_question,
-    is_ended,
     is_instruction,
     is_only_asking,
-    is_question,
-    is_request,
     is_statement,
     label_before,
     last_request_start,
-    reference_direction,
 )
 from .spans import ContextSpan, Span
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
@@ -258,43 +252,3 @@ def _overlap(vote: Sequence[ContextSpan], span: Span) -> float:
     shared = sum(max(0, min(span.end, end) - max(span.start, start)) for span in vote)
     either = sum(span.end - span.start for span in vote) + (end - start) - shared
     return shared / either if either else 0.0
-
-
-def _holds_template(values: Sequence[str]) -> bool:
-    """Return whether several values begin with one announcement: the rows are of two templates.
-
-    "Write a question about the" begins both "... about the following plot: ..." and "... about
-    the topic ...", and a slot after it would hold a part of the request.
-    """
-    starts = Counter(tuple(value.split(None, 1)[:1]) for value in values)
-    start, n = max(starts.items(), key=lambda item: item[1])
-    if n < max(3, 0.2 * len(values)):
-        return False
-    alike = [value.lstrip() for value in values if tuple(value.split(None, 1)[:1]) == start]
-    shared = shared_start(alike)[:200]
-    line = shared.splitlines()[0] if shared.strip() else ""
-    head = line[: max(line.rfind(":"), line.rfind("：")) + 1]
-    return bool(head) and (
-        (" " in head.rstrip(" :：") and is_request(head))
-        or bool(reference_direction(head))
-        or bool(label_kind(head, head))
-    )
-
-
-def holds_templates(fit: Fit, slot: Slot) -> bool:
-    """Return whether the values of a slot hold parts of several templates.
-
-    They begin with one announcement, or many end in a request, or within a sentence in the same
-    two words.
-    """
-    if _holds_template(fit.values(slot.number)):
-        return True
-    after = fit.parts[slot.number + 1].strip()
-    if slot.data >= 0.5 or after.startswith((".", "!", "?")):
-        return False
-    values = {*fit.values(slot.number)}
-    ends = Counter(tuple(value.split()[-2:]) for value in values if not is_ended(value))
-    alike = sum(n for n in ends.values() if n > 1)
-    if is_question(after) and count_words(after) <= 5 and not is_complete_question(after):
-        alike += sum(last_request_start(v, 0, len(v)) < len(v.rstrip()) for v in values)
-    return alike >= 0.4 * len(values)

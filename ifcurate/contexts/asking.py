@@ -14,6 +14,7 @@ from dataclasses import replace
 from . import patterns
 from .lines import (
     first_request_end,
+    is_complete_question,
     is_complete_request,
     is_instruction,
     is_question,
@@ -206,6 +207,8 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
     line = body.rpartition("\n")[2]
     parts = [line[a:b] for a, b in sentences(line, 0, len(line))]
     if len(parts) > 1 and is_question(parts[-1]) and not settled:
+        if not is_complete_question(parts[-1]):
+            return start, start  # the sentence before belongs to it
         body = body[: len(body) - len(parts[-1])].rstrip()
     if choosing and (_ITEM.match(body) or _INLINE_ITEMS.search(body)):
         return start, start

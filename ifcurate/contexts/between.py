@@ -106,8 +106,8 @@ def find_between(text: str, marks: list[Mark]) -> list[ContextSpan]:
 
 
 def _next_label(marks: list[Mark], at: int, otherwise: int) -> int:
-    """Return where the first label of a question, an answer or a hint after `at` begins."""
-    named = (m.start for m in marks if m.start >= at and m.kind in ("ask", "answer", "hint"))
+    """Return where the first label of a question or an answer after `at` begins."""
+    named = (m.start for m in marks if m.start >= at and m.kind in ("ask", "answer"))
     return next(named, otherwise)
 
 

@@ -25,7 +25,7 @@ from .learned_template import LearnedTemplate, find_in_template, match_template
 from .lines import is_only_asking
 from .marks import find_labelled, find_marks, find_numbered
 from .one_line import prepare
-from .pointing import find_above, find_lead, find_long
+from .pointing import find_lead, find_paragraph
 from .spans import ContextSpan, Mark, rest_of
 from .words import Language, add_languages
 
@@ -36,12 +36,11 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("tag",), lambda text, marks: find_tags(text)),
     (("ruled",), lambda text, marks: find_ruled(text)),
     (("key",), lambda text, marks: find_keys(text)),
-    (("label", "heading", "phrase", "hint"), lambda text, marks: _find_named(text, marks)),
+    (("label", "heading", "phrase"), lambda text, marks: _find_named(text, marks)),
     (("numbered",), find_numbered),
     (("lead",), lambda text, marks: find_named_quote(text) or find_lead(text, marks)),
     (("fence",), lambda text, marks: find_fenced(text)),
-    (("above",), find_above),
-    (("long-paragraph",), find_long),
+    (("paragraph",), find_paragraph),
     (("between",), find_between),
 )
 
@@ -202,7 +201,7 @@ _IN_SYSTEM = ("tag", "ruled", "label", "numbered", "lead", "fence")
 #: Rules whose mark alone shows that a text follows.
 _NAMED = ("tag", "key", "label", "heading", "phrase")
 #: Rules that locate a text only by the requests around it.
-_WEAK = ("phrase", "lead", "above", "long-paragraph", "between")
+_WEAK = ("phrase", "lead", "paragraph", "between")
 
 
 def _is_request(body: str, rule: str) -> bool:
@@ -226,16 +225,12 @@ def find_document(text: str) -> list[ContextSpan]:
 
 
 def _find_named(text: str, marks: list[Mark]) -> list[ContextSpan]:
-    """Find labelled texts; a long hint counts as one beside the text that it belongs to."""
-    spans, hints = find_labelled(text, marks)
+    """Find labelled texts; several of them may be one numbered list."""
+    spans = find_labelled(text, marks)
     if numbered := find_numbered(text, marks) if len(spans) > 1 else []:
         first, last = numbered[0].outer_start, numbered[0].end
         spans = [span for span in spans if span.end <= first or span.start >= last] + numbered
-    if hints and not spans:
-        spans = find_lead(text, marks) or find_above(text, marks)
-    return spans + [
-        h for h in hints if all(h.start >= span.end or h.end <= span.start for span in spans)
-    ]
+    return spans
 
 
 def _arrange(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:

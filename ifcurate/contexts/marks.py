@@ -128,16 +128,15 @@ def _is_answered(text: str, mark: Mark, limit: int) -> bool:
     return mark.kind == "answer" and bool(text[mark.content : limit].strip(" *\r\n\t\"'"))
 
 
-def find_labelled(text: str, marks: list[Mark]) -> tuple[list[ContextSpan], list[ContextSpan]]:
-    """Find texts under a label, a heading or a phrase; and hints as long as a paragraph."""
+def find_labelled(text: str, marks: list[Mark]) -> list[ContextSpan]:
+    """Find texts under a label, a heading or a phrase."""
     marks, few_shot = after_examples(text, marks)
     spans: list[ContextSpan] = []
-    hints: list[ContextSpan] = []
     asked = False
     pending: int | None = None  # the label that only heads further labels
     limits = [*(mark.start for mark in marks[1:]), len(text)]
     for mark, limit in zip(marks, limits, strict=False):
-        if mark.kind in ("ask", "answer"):
+        if mark.kind not in CONTEXT_KINDS:
             asked = asked or (limit - mark.content > 8 and mark.noun not in NOT_ASKED)
             continue
         label_start = mark.start if pending is None else pending
@@ -145,11 +144,9 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[ContextSpan], list
             pending = label_start
             continue
         pending = None
-        made = _find_under(
-            text, mark, limit, label_start, asked=asked, least=_least_words(mark, few_shot=few_shot)
-        )
-        (hints if mark.kind == "hint" else spans).extend(made)
-    return spans, hints
+        least = _least_words(mark, few_shot=few_shot)
+        spans += _find_under(text, mark, limit, label_start, asked=asked, least=least)
+    return spans
 
 
 def _find_under(
@@ -186,7 +183,7 @@ def _other_field(text: str, start: int, end: int) -> int:
 
 def _least_words(mark: Mark, *, few_shot: bool) -> int:
     """Return how many words a text under a label must have."""
-    if mark.kind == "hint" or mark.noun in ASIDES & {"note", "notes"}:
+    if mark.noun in ASIDES & {"note", "notes"}:
         return 25
     if few_shot:
         return 4

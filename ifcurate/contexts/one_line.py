@@ -87,9 +87,7 @@ def _places(text: str) -> Iterator[int]:
 
 
 def _is_known(name: str) -> bool:
-    return classify_label(name)[0] in ("context", "ask", "answer", "hint") or is_request_label(
-        name.lower()
-    )
+    return classify_label(name)[0] in ("context", "ask", "answer") or is_request_label(name.lower())
 
 
 def _in_line(
@@ -129,7 +127,7 @@ def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool)
             return False
         return bool(before) or (at - start <= 400 and line_asks(text[start:at]))
     # An answer that is there belongs to a worked example, or to the text.
-    return ends or kind in ("ask", "hint") or classify_label(before)[0] == "ask"
+    return ends or kind == "ask" or classify_label(before)[0] == "ask"
 
 
 def _inner_prompt(text: str) -> tuple[int, int]:

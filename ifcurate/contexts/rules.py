@@ -28,12 +28,12 @@ RULES: tuple[Rule, ...] = (
     Rule("label", "a label before the text, at the start of a line or of a sentence", 0.87, 1408),
     Rule("heading", "a heading before the text", 0.63, 65),
     Rule("phrase", "words that announce the text and say nothing else", 0.55, 101),
-    Rule("hint", "a hint as long as a paragraph", 0.97, 28),
     Rule("numbered", "passages numbered from 1, two or more", 0.86, 5),
     Rule("lead", "an instruction that points to text after it", 0.86, 1082),
     Rule("fence", "text or code in ``` or triple quotes, with an instruction outside", 0.95, 18),
-    Rule("above", "an instruction that points to text before it", 0.83, 843),
-    Rule("long-paragraph", "a long text beside a short question", 0.83, 445),
+    Rule(
+        "paragraph", "a text above a request that refers to it, or longer than the request", 0.8, 1
+    ),
     Rule("between", "a text between requests, in any language", 0.69, 535),
 )
 

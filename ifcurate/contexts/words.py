@@ -237,7 +237,7 @@ _PHRASES = re.compile(
     r")"
 )
 
-LabelKind = Literal["context", "phrase", "ask", "answer", "hint", ""]
+LabelKind = Literal["context", "phrase", "ask", "answer", ""]
 
 
 @_cached
@@ -255,8 +255,6 @@ def classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, s
         return "answer", flat
     if flat in _ASK_LABELS or _ASK_LINE.match(flat):
         return "ask", flat
-    if flat in ("hint", "hints"):
-        return "hint", flat
     return _classify_text_label(words, flat)
 
 

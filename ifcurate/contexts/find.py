@@ -36,7 +36,7 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("tag",), lambda text, marks: find_tags(text)),
     (("ruled",), lambda text, marks: find_ruled(text)),
     (("key",), lambda text, marks: find_keys(text)),
-    (("label", "heading", "phrase"), lambda text, marks: _find_named(text, marks)),
+    (("label", "heading"), lambda text, marks: _find_named(text, marks)),
     (("numbered",), find_numbered),
     (("lead",), lambda text, marks: find_named_quote(text) or find_lead(text, marks)),
     (("fence",), lambda text, marks: find_fenced(text)),
@@ -199,9 +199,9 @@ def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
 #: Rules that find a document in a system message, where only marks and leads count.
 _IN_SYSTEM = ("tag", "ruled", "label", "numbered", "lead", "fence")
 #: Rules whose mark alone shows that a text follows.
-_NAMED = ("tag", "key", "label", "heading", "phrase")
+_NAMED = ("tag", "key", "label", "heading")
 #: Rules that locate a text only by the requests around it.
-_WEAK = ("phrase", "lead", "paragraph", "between")
+_WEAK = ("lead", "paragraph", "between")
 
 
 def _is_request(body: str, rule: str) -> bool:

@@ -309,11 +309,8 @@ def label_before(text: str, left: int, at: int) -> int | None:
     line_start = left + head.rfind("\n") + 1
     line = text[line_start : left + len(head)]
     label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
-    if label and classify_label(label["name"].strip())[0] in ("context", "phrase"):
-        return line_start
-    if line and (BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":： "))[0] == "phrase"):
-        return line_start
-    return None
+    named = label and classify_label(label["name"].strip())[0] == "context"
+    return line_start if named or BARE_LEAD.fullmatch(line) else None
 
 
 # A label after the text of a slot, on the same line. The fields of a form begin their lines.

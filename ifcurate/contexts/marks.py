@@ -20,7 +20,7 @@ from .words import ASIDES, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
 
 MAX_LINES = 20000  # lines that look like labels, known or not
 MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
-CONTEXT_KINDS = ("label", "heading", "phrase")
+CONTEXT_KINDS = ("label", "heading")
 
 
 def find_marks(text: str) -> list[Mark]:
@@ -69,10 +69,6 @@ def _label_lines(text: str) -> Iterator[tuple[int, int, str, bool]]:
         yield match.start(), match.end(), match["name"], heading
     for match in islice(patterns.HEADING_LINE.finditer(text), MAX_LINES):
         yield match.start(), match.end(), match["name"], True
-    for match in islice(patterns.RULER_LINE.finditer(text), MAX_LINES):  # an underlined heading
-        start = text.rfind("\n", max(0, match.start() - 60), max(0, match.start() - 1)) + 1
-        if name := patterns.HEADING_WORDS.fullmatch(text, start, max(0, match.start() - 1)):
-            yield start, match.end(), name["name"], True
 
 
 def _empty_label_at_end(text: str, marks: list[Mark]) -> list[Mark]:
@@ -129,7 +125,7 @@ def _is_answered(text: str, mark: Mark, limit: int) -> bool:
 
 
 def find_labelled(text: str, marks: list[Mark]) -> list[ContextSpan]:
-    """Find texts under a label, a heading or a phrase."""
+    """Find texts under a label or a heading."""
     marks, few_shot = after_examples(text, marks)
     spans: list[ContextSpan] = []
     asked = False

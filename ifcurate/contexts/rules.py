@@ -27,7 +27,6 @@ RULES: tuple[Rule, ...] = (
     Rule("key", "a JSON key, or BEGIN and END words", 0.89, 7),
     Rule("label", "a label before the text, at the start of a line or of a sentence", 0.87, 1408),
     Rule("heading", "a heading before the text", 0.63, 65),
-    Rule("phrase", "words that announce the text and say nothing else", 0.55, 101),
     Rule("numbered", "passages numbered from 1, two or more", 0.86, 5),
     Rule("lead", "an instruction that points to text after it", 0.86, 1082),
     Rule("fence", "text or code in ``` or triple quotes, with an instruction outside", 0.95, 18),

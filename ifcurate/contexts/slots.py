@@ -78,7 +78,7 @@ class Slot:
     @property
     def is_labelled(self) -> bool:
         """Whether a label before it says that it is context."""
-        return self.label in ("context", "phrase")
+        return self.label == "context"
 
     @property
     def may_be_context(self) -> bool:

@@ -37,7 +37,7 @@ class Mark:
 
     start: int  # start of the line
     content: int  # after the colon
-    kind: str  # the rule for a context ("label", "heading", "phrase"), "ask" or "answer"
+    kind: str  # the rule for a context ("label", "heading"), "ask" or "answer"
     noun: str
 
 

@@ -83,11 +83,8 @@ POINTS_ON_BARE = re.compile(
     r"[^:\n]{0,60}$|\bbased on (?:the )?(?:context|passage|article|text):?[ \t]*\r?$",
     re.I,
 )
-CODE_LOOK = re.compile(
-    r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
-    r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
-    re.M,
-)
+# A first line that announces the text below it.
+ANNOUNCEMENT = re.compile(r"[^\n?]{3,120}:[ \t]*\r?\n\s*")
 COMPARES = re.compile(
     r"\b(?:same|paraphras\w*|equivalent|similar\w*|compar\w+|replace|combin\w+|rewrite|better)\b",
     re.I,

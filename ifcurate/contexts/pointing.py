@@ -190,14 +190,13 @@ def find_paragraph(text: str, marks: list[Mark]) -> list[ContextSpan]:
         return []
     if is_directive(text[start:end]) or _ASKS_ABOVE.search(text, start, end):
         return []
-    if announced := _ANNOUNCEMENT.match(text, start, end):
+    if announced := patterns.ANNOUNCEMENT.match(text, start, end):
         start = announced.end()
     closing = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
     least = 10 if POINTS_BACK.search(closing) else 30
     return make_spans(text, start, end, "paragraph", at_least=least)
 
 
-_ANNOUNCEMENT = re.compile(r"[^\n?]{3,120}:[ \t]*\r?\n\s*")
 _ASKS_ABOVE = re.compile(r"[?？]\W*(?:\w+ or \w+\W*)?\Z")  # "... true? Yes or no."
 
 

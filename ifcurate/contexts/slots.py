@@ -213,7 +213,7 @@ def _asks_first(value: str) -> bool:
 def _asks_last(value: str) -> bool:
     start = last_request_start(value, 0, len(value))
     last = value[start:].rstrip()
-    asked = last.endswith(("?", "？", "؟"))
+    asked = last.endswith(("?", "？", "؟")) or patterns.BLANK.search(last) is not None
     return 0 < start < len(value) and asked
 
 

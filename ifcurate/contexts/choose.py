@@ -29,14 +29,12 @@ def choose_contexts(
     rows: Sequence[str],
     n_rows: int,
     evidence: Evidence,
-    expected: tuple[int, ...] = (),
 ) -> LearnedTemplate | None:
     """Return the template with its context slots; without any when its rows have no context.
 
-    The result is None when the slots do not decide; the rules then read each row. Slots that
-    are `expected` to be context may hold the words of the parts beside them.
+    The result is None when the slots do not decide; the rules then read each row.
     """
-    fit = _fit(rows, parts, evidence, expected)
+    fit = _fit(rows, parts, evidence)
     if len(fit.rows) < 0.9 * len(rows):
         return None
     fit = _merge_slots(fit, evidence)
@@ -72,14 +70,9 @@ def _without_context(fit: Fit, n_rows: int) -> LearnedTemplate | None:
     return template if share < 0.2 and are_distinct(fit.parts) else None
 
 
-def _fit(
-    rows: Sequence[str],
-    parts: tuple[str, ...],
-    evidence: Evidence,
-    contexts: tuple[int, ...] = (),
-) -> Fit:
+def _fit(rows: Sequence[str], parts: tuple[str, ...], evidence: Evidence) -> Fit:
     """Return the rows that fit the parts, with what is known of each."""
-    blank = LearnedTemplate(parts, contexts, 0, 0.0, 0.0)
+    blank = LearnedTemplate(parts, (), 0, 0.0, 0.0)
     places = {row: spans for row in rows if (spans := match_template(row, blank)) is not None}
     votes = [evidence.find(row) for row in places]
     responses = [evidence.responses.get(row, "") for row in places]
@@ -158,14 +151,12 @@ def _choose_whole(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
 
 
 def _choose_with_request(slots: list[Slot]) -> _Choice:
-    """Choose the slot that has a text and its question, in either order."""
+    """Choose the slot that has a text and then its question."""
     longest = max(slots, key=lambda slot: slot.size)
     asked = any(slot.is_question for slot in slots if slot is not longest)
     if asked or longest.label in ("ask", "answer") or longest.size < 12:
         return [], ""
-    if longest.asks_last >= 0.8:
-        return [longest], "last"
-    return ([longest], "first") if longest.asks_first >= 0.8 else ([], "")
+    return ([longest], "last") if longest.asks_last >= 0.8 else ([], "")
 
 
 def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
@@ -197,27 +188,19 @@ def _choose_statement(stated: list[Slot], slots: list[Slot], parts: tuple[str, .
     return stated if len(stated) == 1 else []
 
 
-_NUMBERS = re.compile(r"\b(?:[A-Z]|\d|first|second|third|one|two|three)\b|[^\w\s]", re.I)
-_COMPARES = re.compile(
-    r"\b(?:same|paraphras\w*|equivalent|similar|compare|replace)\b|"
-    r"\b(?P<weak>mean\w*|differ\w*|agree\w*|both|two|match\w*|sentences|statements)\b",
-    re.I,
-)
+_COMPARES = re.compile(r"\b(?:same|paraphras\w*|equivalent|similar|compare|replace)\b", re.I)
 
 
 def _find_compared(able: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
     """Return adjacent texts of similar length that are compared; [] if there are none.
 
-    The request says so, or they are numbered alike or joined.
+    The request says so, or they are joined.
     """
     alike = [slot for slot in able if slot.apart and slot.size >= 4]
     if not _are_alike(alike):
         return []
-    said = list(_COMPARES.finditer("\n".join(parts)))
-    if any(not match["weak"] for match in said) and all(slot.pointed for slot in alike[1:]):
-        return alike
-    is_marked = re.search(r"\w", parts[alike[0].number + 1]) or said
-    return alike if is_marked and _are_joined(alike, parts) else []
+    compared = any(map(_COMPARES.search, parts))
+    return alike if compared or _are_joined(alike, parts) else []
 
 
 def _are_alike(slots: list[Slot]) -> bool:
@@ -228,11 +211,13 @@ def _are_alike(slots: list[Slot]) -> bool:
     return slots[-1].number - slots[0].number == len(slots) - 1
 
 
+_NUMBERS = re.compile(r"\b(?:[A-Z]|\d|first|second|third|one|two|three)\b|[^\w\s]", re.I)
+
+
 def _are_joined(slots: list[Slot], parts: tuple[str, ...], most: int = 1) -> bool:
-    """Return whether slots have the same label with other numbers, or `most` words between them."""
-    inner = parts[slots[0].number : slots[-1].number + 1]
-    label, *between = (_NUMBERS.sub(" ", part).split() for part in inner)
-    return all(words == label[-1:] or len(words) <= most for words in between)
+    """Return whether slots have at most `most` words between them, without numbers."""
+    between = parts[slots[0].number + 1 : slots[-1].number + 1]
+    return all(len(_NUMBERS.sub(" ", part).split()) <= most for part in between)
 
 
 def _first_asked(slots: list[Slot], parts: tuple[str, ...]) -> int | None:

@@ -11,7 +11,6 @@ from statistics import median
 from . import patterns
 from .forms import is_choices, number_before
 from .lines import (
-    first_request_end,
     is_instruction,
     is_only_asking,
     is_statement,
@@ -54,7 +53,6 @@ class Slot:
     number: int
     size: float  # words, the median
     asking: float  # share that are questions or requests
-    asks_first: float  # share that begin with a request, followed by other sentences
     asks_last: float  # share that end in a question after other sentences
     choices: float  # share that are lists of options
     stating: float  # share that are one or more statements
@@ -106,25 +104,16 @@ def find_offered(fit: Fit) -> list[float]:
     for series in _find_series(numbers):
         names = {numbers[k] for k in series} - {""}
         is_named = sum(response in names for response in said) >= 0.9 * len(said)
-        is_rest = numbers[series[0]] in ("b", "c", "d", "2", "3", "4")  # of a list in another slot
-        share = 1.0 if is_named or is_rest else min(1.0, sum(shares[k] for k in series))
+        share = 1.0 if is_named else min(1.0, sum(shares[k] for k in series))
         for k in series:
             shares[k] = share
     return shares
 
 
 def _share_of_same(values: Sequence[str], said: Sequence[str]) -> float:
-    """Return the share of values that are the response, or a list that has it."""
-    pairs = list(zip(map(_flatten, values), said, strict=True))
-    same = sum(value == response != "" for value, response in pairs) / len(said)
-    lists = (_ITEM_END.split(value[:_LOOKED_AT]) for value, _ in pairs)
-    in_lists = (r != "" and r in items for r, items in zip(said, lists, strict=True))
-    listed = sum(in_lists) / len(said)
-    return listed if listed >= 0.8 else same
-
-
-# Between the items of a list of answers.
-_ITEM_END = re.compile(r"(?:\s+[-*•]|[,;\n][ \t]*[-*•]?|\s+or\b|,\s*or\b)\s*")
+    """Return the share of values that are the response."""
+    pairs = zip(map(_flatten, values), said, strict=True)
+    return sum(value == response != "" for value, response in pairs) / len(said)
 
 
 def _flatten(text: str) -> str:
@@ -152,9 +141,8 @@ def _describe(fit: Fit, k: int, answers: float) -> Slot:
         number=k,
         size=median(map(count_words, filled)),
         asking=share(_is_request_value),
-        asks_first=share(_asks_first),
         asks_last=share(_asks_last),
-        choices=0.0 if _are_steps(values, fit.responses) else share(_is_list),
+        choices=share(is_choices),
         stating=share(lambda value: is_statement(value, line=after.startswith("\n"))),
         data=share(_is_data),
         votes=_share_of_votes(fit, k),
@@ -190,12 +178,6 @@ def _is_data(value: str) -> bool:
     return len(_FIELD.findall(value[:_LOOKED_AT])) >= 2
 
 
-def _are_steps(values: Sequence[str], responses: Sequence[str]) -> bool:
-    """Return whether texts are lists with bullets, and no response is an item of them."""
-    pairs = list(zip(values, map(_flatten, responses), strict=True))
-    return all("\n- " in v and r and r not in _ITEM_END.split(v.lower()) for v, r in pairs)
-
-
 def _is_request_value(value: str) -> bool:
     """Return whether a text is a question or a request, or has the label of a question."""
     if (is_only_asking(value) and not _is_data(value)) or (len(value) < 400 and value[-1:] == "?"):
@@ -205,27 +187,11 @@ def _is_request_value(value: str) -> bool:
     return kind == "ask" and noun not in NOT_ASKED
 
 
-def _asks_first(value: str) -> bool:
-    end = first_request_end(value, 0, len(value))
-    return 0 < end < len(value) and not _are_items(value[end:])
-
-
 def _asks_last(value: str) -> bool:
     start = last_request_start(value, 0, len(value))
     last = value[start:].rstrip()
     asked = last.endswith(("?", "？", "؟")) or patterns.BLANK.search(last) is not None
     return 0 < start < len(value) and asked
-
-
-def _are_items(value: str) -> bool:
-    """Return whether a text is a list of options, or at least two short items on one line."""
-    items = [item for item in _ITEM_END.split(value[:_LOOKED_AT]) if item]
-    return _is_list(value) or (len(items) > 1 and max(map(count_words, items)) <= 4)
-
-
-def _is_list(value: str) -> bool:
-    """Return whether a text is a list of options; its first number may be a fixed part."""
-    return is_choices(value) or is_choices("- " + value)
 
 
 def label_kind(part: str, line: str) -> str:

@@ -14,8 +14,6 @@ from dataclasses import replace
 from . import patterns
 from .lines import (
     first_request_end,
-    is_complete_question,
-    is_complete_request,
     is_instruction,
     is_question,
     last_request_start,
@@ -26,7 +24,6 @@ from .lines import (
 from .spans import ContextSpan, rest_of
 from .words import (
     NOT_ASKED,
-    WORKS_ON_TEXT,
     classify_label,
     is_request_label,
     mentions_question,
@@ -174,7 +171,7 @@ def trim_requests(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
     """
     rest = rest_of(text, spans)[-_WINDOW:]
     choosing = _CHOOSING.search(rest) is not None
-    # Questions are part of a text that is to be worked on, or that a question refers to.
+    # Questions are part of a text that a question refers to.
     settled = any(map(_is_about_text, rest.splitlines()))
     trimmed: list[ContextSpan] = []
     for span in spans:
@@ -190,9 +187,7 @@ def trim_requests(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
 
 
 def _is_about_text(line: str) -> bool:
-    """Return whether a line is a complete task on a text, or a question about one."""
-    if is_complete_request(line) and WORKS_ON_TEXT.search(line):
-        return True
+    """Return whether a line is a question about a text."""
     return is_question(line) and not mentions_question(line) and bool(reference_direction(line))
 
 
@@ -207,9 +202,7 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
     line = body.rpartition("\n")[2]
     parts = [line[a:b] for a, b in sentences(line, 0, len(line))]
     if len(parts) > 1 and is_question(parts[-1]) and not settled:
-        if not is_complete_question(parts[-1]):
-            return start, start  # the sentence before belongs to it
-        body = body[: len(body) - len(parts[-1])].rstrip()
+        return start, start
     if choosing and (_ITEM.match(body) or _INLINE_ITEMS.search(body)):
         return start, start
     return start + len(body) - len(body.lstrip()), start + len(body)

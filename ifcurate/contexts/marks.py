@@ -10,7 +10,6 @@ from itertools import islice, pairwise
 from . import patterns
 from .lines import (
     WINDOW,
-    announces,
     closing_request_start,
     is_complete_request,
     label_before,
@@ -153,20 +152,12 @@ def _find_under(
     end = closing_request_start(
         text, mark.content, limit, strict=asked or is_complete_request(before)
     )
-    start = _after_announcement(text, mark.content, end)
     if before.lower().lstrip("#* ").startswith("example"):
         return []
     if mark.kind == "label":
         end = _other_field(text, mark.content, end)
-    made = make_spans(text, start, end, mark.kind, cut_start=label_start, at_least=least)
+    made = make_spans(text, mark.content, end, mark.kind, cut_start=label_start, at_least=least)
     return [span for span in made if not patterns.PERSONA.match(text, span.start)]
-
-
-def _after_announcement(text: str, start: int, end: int) -> int:
-    """Return the position after a first line that announces the text under a heading."""
-    at = start + len(text[start:end]) - len(text[start:end].lstrip())
-    line_end = text.find("\n", at, min(end, at + 200))
-    return line_end if line_end > 0 and announces(text[at:line_end].strip()) else start
 
 
 def _other_field(text: str, start: int, end: int) -> int:

@@ -89,21 +89,6 @@ COMPARES = re.compile(
     r"\b(?:same|paraphras\w*|equivalent|similar\w*|compar\w+|replace|combin\w+|rewrite|better)\b",
     re.I,
 )
-# A closing line of this kind says how to answer.
-MANNER = re.compile(
-    r"thank(?:s| you)(?: \w+){0,3}[!.]*$|(?:be \w+|do not|don't|never|always|only|remember|keep|"
-    r"make sure|note that|cite|stay|avoid|respond|reply|please|"
-    r"you (?:must|should|are|will|may|can)|if (?:the|you|it|they|unsure|no|not|in doubt)\b.{0,120}?"
-    r"\b(?:say|answer|reply|respond|ask|tell|write))\b",
-    re.I,
-)
-# After a task that was said before the text, only such a line is not the end of the text.
-ORDER = re.compile(
-    r"(?:please )?(?:answer|re(?:spond|ply) (?:in|with|only)|output|return|write|give|list|"
-    r"provide|explain|use|keep|limit|format|be (?:brief|concise|short|precise|polite)|"
-    r"do not (?:use|add|write|include|explain)|make sure|only|thank)",
-    re.I,
-)
 # A place to fill in.
 BLANK = re.compile(r"_{3,80}|\bX{4,20}\b|@placeholder|[\[<](?:MASK|blank)[\]>]", re.I)
 # Sentences that tell the model how to behave are not a source of facts.

@@ -11,18 +11,13 @@ from .forms import is_directive, is_title
 from .lines import (
     WINDOW,
     closing_request_start,
-    has_statement_first,
     is_complete_request,
     is_instruction,
     is_question,
-    is_request,
-    sentences,
 )
 from .spans import ContextSpan, Mark, make_spans
 from .words import (
     BARE_LEAD,
-    HERE_IS,
-    POINTS_BACK,
     POINTS_ON,
     WORKS_ON_TEXT,
     classify_label,
@@ -78,7 +73,7 @@ def _pointing_words(line: str) -> re.Match[str] | None:
     match = POINTS_ON.search(line)
     while match and patterns.ASKED_ABOUT.search(match[0]):
         match = POINTS_ON.search(line, match.start() + 1)
-    match = match or patterns.POINTS_ON_BARE.search(line) or HERE_IS.search(line)
+    match = match or patterns.POINTS_ON_BARE.search(line)
     return match if match and not patterns.ASKED_ABOUT.search(match[0]) else None
 
 
@@ -109,10 +104,6 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
     limit = len(text) if limit is None else limit
     strict = asked or (not bare and is_complete_request(lead.sentence))
     end = closing_request_start(text, content, limit, strict=strict)
-    if end == limit and not strict:
-        end = last_sentences(text, content, limit)
-    if patterns.PERSONA.match(text[content : content + 60].lstrip()):
-        return []
     return make_spans(
         text,
         content,
@@ -148,7 +139,7 @@ def _announced_later(text: str, at: int) -> int:
             return 0
         line = text[at:end].strip()
         match = POINTS_ON.search(line) if line.endswith((":", "：")) and len(line) <= 100 else None
-        if match and match["strong"] and not patterns.ASKED_ABOUT.search(match[0]):
+        if match and match["strong"]:
             return end
         at = end + 1
     return 0
@@ -163,10 +154,7 @@ def _place_on_line(text: str, lead: _Lead, content: int) -> _Place | None:
 
 def _place_below(text: str, lead: _Lead) -> _Place | None:
     bare = BARE_LEAD.fullmatch(text[lead.start : lead.end].strip()) is not None
-    content, asked = skip_requests(text, lead.end, settled=is_complete_request(lead.sentence))
-    shape = patterns.SHAPE.search(lead.sentence)
-    if shape and (bare or text[content : content + 1] in "{[<"):
-        return None
+    content, asked = skip_requests(text, lead.end)
     return content, bare, asked
 
 
@@ -176,38 +164,23 @@ def _next_mark(marks: list[Mark], at: int, kinds: tuple[str, ...]) -> int | None
 
 
 def find_paragraph(text: str, marks: list[Mark]) -> list[ContextSpan]:
-    """Find a text above a request that refers to it, or one that is longer than the request."""
+    """Find a paragraph beside a request."""
     start, asked = skip_requests(text, 0)
     full = len(text[: _next_mark(marks, start, ("ask", "answer"))].rstrip())
     strict = asked or is_complete_request(text[:start].strip().rsplit("\n", 1)[-1])
     end = closing_request_start(text, start, full, strict=strict)
-    if end == full:
-        end = last_sentences(text, start, full)
     if start == 0 and end == full:
         start = _skip_first_request(text)
         end = closing_request_start(text, start, full, strict=True)
-    if (start == 0 and end == len(text.rstrip())) or _orders_first(text, start, end):
-        return []
-    if is_directive(text[start:end]) or _ASKS_ABOVE.search(text, start, end):
+    whole = start == 0 and end == len(text.rstrip())
+    if whole or is_directive(text[start:end]) or _ASKS_ABOVE.search(text, start, end):
         return []
     if announced := patterns.ANNOUNCEMENT.match(text, start, end):
         start = announced.end()
-    closing = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
-    least = 10 if POINTS_BACK.search(closing) else 30
-    return make_spans(text, start, end, "paragraph", at_least=least)
+    return make_spans(text, start, end, "paragraph", at_least=30)
 
 
 _ASKS_ABOVE = re.compile(r"[?？]\W*(?:\w+ or \w+\W*)?\Z")  # "... true? Yes or no."
-
-
-def _orders_first(text: str, start: int, end: int) -> bool:
-    """Return whether one of the first two sentences orders something, in a short first line."""
-    start += len(text[start:end]) - len(text[start:end].lstrip())
-    if heading := patterns.HEADING_LINE.match(text, start, end):
-        return _orders_first(text, heading.end(), end)
-    line = text[start:end].partition("\n")[0]
-    first = [line[a:b] for a, b in sentences(line, 0, len(line))[:2]] if len(line) <= 600 else []
-    return any(is_request(sentence) and not is_question(sentence) for sentence in first)
 
 
 def _skip_first_request(text: str) -> int:
@@ -231,28 +204,8 @@ def head_lines(text: str) -> Iterator[tuple[int, int]]:
             return
 
 
-def last_sentences(text: str, start: int, end: int) -> int:
-    """Return where a closing sentence that refers back begins, in one line; otherwise `end`."""
-    window = max(start, end - 500)
-    for match in re.finditer(r"(?<=[.!?\"”'])\s+(?=[A-Z])", text[window:end]):
-        at = window + match.end()
-        sentence = text[at:end]
-        if not POINTS_BACK.search(sentence):
-            continue
-        asked = is_instruction(sentence) or (
-            sentence.rstrip().endswith("?") and not re.search(r"[.!?] [A-Z]", sentence)
-        )
-        if asked and not sentence.startswith(("In ", "With ", "Finally")):
-            return at
-    return end
-
-
-def skip_requests(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
-    """Skip the questions and instructions between a lead and its text.
-
-    With `settled` the lead is complete: only a line directly below it that says how to answer
-    is skipped, and a later instruction is part of the text.
-    """
+def skip_requests(text: str, at: int) -> tuple[int, bool]:
+    """Skip the questions and instructions between a lead and its text."""
     asked = False
     for _ in range(8):
         start = at + len(text[at : at + 200]) - len(text[at : at + 200].lstrip())
@@ -260,11 +213,9 @@ def skip_requests(text: str, at: int, *, settled: bool = False) -> tuple[int, bo
         if end < 0:
             return start, asked
         line = text[start:end] if end - start <= 500 else ""
-        if settled and (text.count("\n", at, start) > 1 or not patterns.ORDER.match(line)):
-            return start, asked
         label = patterns.LABEL_LINE.match(line)
         kind = classify_label(label["name"].strip())[0] if label else ""
-        if kind == "ask" or (is_question(line) and not has_statement_first(line)):
+        if kind == "ask" or is_question(line):
             asked = True
         elif not is_instruction(line):
             return start, asked

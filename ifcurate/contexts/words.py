@@ -214,7 +214,6 @@ INNER_NOUNS = _ENGLISH["inner_nouns"]
 ASIDES = _ENGLISH["asides"]
 MAY_BE_SHORT = _ENGLISH["may_be_short"]
 NOT_ASKED = _ENGLISH["not_asked"]
-_NOT_LABELS = _ENGLISH["not_labels"]
 _QUALIFIERS = _ENGLISH["qualifiers"]
 _LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
 # An answer between two equal context labels makes a worked example.
@@ -238,7 +237,7 @@ def classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, s
         return kind, flat
     if flat in ANSWER_LABELS:
         return "answer", flat
-    if flat in _ASK_LABELS or _ASK_LINE.match(flat):
+    if flat in _ASK_LABELS:
         return "ask", flat
     return _classify_text_label(words, flat)
 
@@ -246,33 +245,23 @@ def classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, s
 def _kind_of_added(flat: str, added: tuple[Language, ...]) -> LabelKind:
     """Return the kind of a label in the additional languages; "" if there is none."""
     for language in added:
-        if flat in language.context:
-            return "context"
-        if flat in language.answer:
-            return "answer"
-        if flat in language.ask:
-            return "ask"
+        kinds: tuple[LabelKind, ...] = ("context", "answer", "ask")
+        for kind in kinds:
+            if flat in getattr(language, kind):
+                return kind
     return ""
 
 
 def _classify_text_label(words: list[str], flat: str) -> tuple[LabelKind, str]:
     """Classify a label, in lower case, that may name or announce a text."""
     if _is_noun_label(words):
-        noun = words[-1]
-        return ("", "") if noun in _NOT_LABELS and len(words) == 1 else ("context", noun)
+        return "context", words[-1]
     return ("context", words[-1]) if flat in _LABELS else ("", "")
 
 
 def _is_noun_label(words: list[str]) -> bool:
     """Return whether a label is the name of a text with qualifiers: "source document"."""
     return bool(words) and words[-1] in NOUNS and all(w in _QUALIFIERS for w in words[:-1])
-
-
-_ASK_LINE = re.compile(
-    r"(?:now,? |then,? )?(?:please,? )?(?:answer|respond to|consider) "
-    r"(?:the|this|these|my|following)"
-    r"\b[\w ]{0,40}\b(?:questions?|query|queries)\b"
-)
 
 
 def n_words(text: str, start: int, end: int, enough: int = 100) -> int:
@@ -314,12 +303,6 @@ TAG = re.compile(
     rf"(?:{_TAG_NAMES}))(?:[ \t][^<>\n]{{0,200}})?>",
     re.I,
 )
-HERE_IS = re.compile(
-    r"(?:^|(?<=[.!?] ))(?:here(?:'s| is| are)|below is|below are|this is|these are)"
-    r" (?:the|an?|my|some|our)"
-    rf"(?: [\w'-]{{1,20}}){{0,3}}? (?P<strong>{NOUN_PATTERN})\b(?=[^.?!:\n]{{0,80}}:[ \t]*\r?$)",
-    re.I,
-)
 WEAK_NOUN = re.compile(
     rf"\b(?:the|this|these|given|following)(?: [\w'-]{{1,20}}){{0,2}}? (?:{_WEAK_PATTERN})\b", re.I
 )
@@ -344,10 +327,6 @@ TASK_START = re.compile(
     r"(?:briefly |carefully |correctly |concisely )?"
     rf"(?:{_TASK_VERBS})\b(?!\s?[:|=,])",
     re.I,
-)
-# "Is it true that ...? Answer yes or no."
-QUESTION_AND_ORDER = re.compile(
-    rf"[^.?!\n]{{5,250}}\? (?:please )?(?:{_TASK_VERBS})\b[^.?!\n]{{2,120}}[.!]?", re.I
 )
 WORKS_ON_TEXT = re.compile(rf"\b(?:{'|'.join(sorted(_ENGLISH['verbs_on_text']))})\b", re.I)
 # Verbs that begin a request, beside those that also bound a context.

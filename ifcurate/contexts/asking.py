@@ -136,16 +136,14 @@ def shrink(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
     The last request of the last span returns to the prompt, or else the first request of
     the first span.
     """
-    if not spans:
-        return []
     last = spans[-1]
     cut = last_request_start(text, last.start, last.end)
-    if last.start < cut < last.end and n_words(text, last.start, cut) >= 3:
+    if last.start < cut < last.end:
         end = last.start + len(text[last.start : cut].rstrip())
         return [*spans[:-1], replace(last, end=end, outer_end=end)]
     first = spans[0]
     cut = first_request_end(text, first.start, first.end)
-    if first.start < cut < first.end and n_words(text, cut, first.end) >= 3:
+    if first.start < cut < first.end:
         start = cut + len(text[cut : first.end]) - len(text[cut : first.end].lstrip())
         return [replace(first, start=start, outer_start=start), *spans[1:]]
     return []

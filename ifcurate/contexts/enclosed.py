@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from . import patterns
-from .lines import WINDOW, label_before
+from .lines import label_before
 from .spans import ContextSpan, closing_quote, make_spans
 from .words import NOUN_PATTERN, TAG, classify_label
 
@@ -89,41 +89,24 @@ def find_ruled(text: str) -> list[ContextSpan]:
 
 def find_fenced(text: str) -> list[ContextSpan]:
     """Find texts and code between fences."""
-    pairs = _pair_fences(text)
-    if pairs is None:
-        return []
     spans: list[ContextSpan] = []
-    outside: list[str] = []
-    floor = 0
-    for opening, closing in pairs:
-        outside.append(text[floor : opening.start()][-WINDOW:])
-        before = outside[-1].rstrip().rsplit("\n", 1)[-1]
-        if not patterns.SHAPE.search(before):
-            spans += _between_fences(text, opening, closing)
-        floor = closing.end()
-    around = " ".join([*outside, text[floor:][:WINDOW]])
-    return spans if len(around.split(None, 3)) >= 2 else []
+    for opening, closing in _pair_fences(text):
+        inner, outer = (opening.end(), closing.start()), (opening.start(), closing.end())
+        spans += make_spans(text, *inner, "fence", cut_start=outer[0], cut_end=outer[1], at_least=3)
+    return spans
 
 
-def _pair_fences(text: str) -> list[tuple[re.Match[str], re.Match[str]]] | None:
-    """Return pairs of opening and closing fences; None for an open fence or more than 40."""
+def _pair_fences(text: str) -> list[tuple[re.Match[str], re.Match[str]]]:
+    """Return the pairs of opening and closing fences; none when one stays open."""
     pairs: list[tuple[re.Match[str], re.Match[str]]] = []
     opening: re.Match[str] | None = None
-    for n_fences, match in enumerate(patterns.FENCE.finditer(text)):
-        if n_fences > 40:
-            return None
+    for match in islice(patterns.FENCE.finditer(text), 40):
         if opening is None:
             opening = match
         elif match["fence"] == opening["fence"] and not match["info"]:
             pairs.append((opening, match))
             opening = None
-    return pairs if opening is None else None
-
-
-def _between_fences(text: str, opening: re.Match[str], closing: re.Match[str]) -> list[ContextSpan]:
-    start, end = opening.end(), closing.start()
-    cut = opening.start(), closing.end()
-    return make_spans(text, start, end, "fence", cut_start=cut[0], cut_end=cut[1], at_least=3)
+    return pairs if opening is None else []
 
 
 def find_named_quote(text: str) -> list[ContextSpan]:

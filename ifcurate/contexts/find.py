@@ -122,8 +122,6 @@ def _explain(
         if slots is None or template.confidence < min_confidence:
             continue
         spans = _arrange(text, find_in_template(text, template, slots))
-        if not spans and not template.contexts and _is_named(text, min_confidence, must_ask):
-            continue
         outcome = "taken" if spans else f"no context: {template.describe()}"
         return Explained(tuple(spans), (Tried(("template",), outcome, tuple(spans)),))
     prompt = prepare(text)
@@ -135,17 +133,6 @@ def _explain(
         if step.outcome == "taken":
             return Explained(tried[-1].spans, tuple(tried))
     return Explained((), tuple(tried))
-
-
-def _is_named(text: str, min_confidence: float, must_ask: bool) -> bool:
-    """Return whether a mark, such as a label, says that the text holds a context.
-
-    A template without a context is learned from rows of which few have such a mark.
-    """
-    for tried in _try_rules(text, min_confidence, must_ask):
-        if tried.outcome == "taken":
-            return set(tried.rules) <= set(_NAMED)
-    return False
 
 
 def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tried]:
@@ -187,11 +174,9 @@ def _trim(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
 
 
 def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
-    """Return the spans without a request that only they have; [] when no request would remain."""
+    """Return the spans without a request that only they have; [] when none would remain."""
     if remains_asking(text, taken):
-        if not lacks_question(rest_of(text, taken)):
-            return taken
-        return _arrange(text, shrink(text, taken)) or taken
+        return taken
     shrunk = _arrange(text, shrink(text, taken))
     return shrunk if shrunk and remains_asking(text, shrunk) else []
 

@@ -9,13 +9,11 @@ from itertools import islice, pairwise
 
 from . import patterns
 from .lines import (
-    WINDOW,
     closing_request_start,
-    is_complete_request,
     label_before,
 )
 from .spans import ContextSpan, Mark, make_spans
-from .words import ASIDES, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
+from .words import NOT_ASKED, classify_label
 
 MAX_LINES = 20000  # lines that look like labels, known or not
 MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
@@ -34,7 +32,7 @@ def find_marks(text: str) -> list[Mark]:
         if len(marks) >= MAX_MARKS:
             break
     marks += _empty_label_at_end(text, marks)
-    return _drop_doubtful(_join_compared(text, marks))
+    return _join_compared(text, marks)
 
 
 _PAIRS = (("sentence", "sentence"), ("statement", "statement"))
@@ -45,7 +43,7 @@ _FIRST, _SECOND = (
 
 
 def _join_compared(text: str, marks: list[Mark]) -> list[Mark]:
-    """Return the marks; of two numbered sentences the first is a text, and both if compared."""
+    """Return the marks; of two numbered sentences the first is a text."""
     for i, (first, second) in enumerate(pairwise(marks)):
         if (
             (first.noun, second.noun) in _PAIRS
@@ -53,10 +51,6 @@ def _join_compared(text: str, marks: list[Mark]) -> list[Mark]:
             and _SECOND.match(text, second.start)
         ):
             marks[i] = replace(first, kind="label")
-            behind = text[second.content :].partition("\n")[2]
-            around = text[: first.start][-WINDOW:] + behind[:WINDOW]
-            if patterns.COMPARES.search(around):
-                marks[i + 1] = replace(second, kind="label")
             break
     return marks
 
@@ -80,33 +74,7 @@ def _empty_label_at_end(text: str, marks: list[Mark]) -> list[Mark]:
     return [Mark(start, match.end(), "ask", "")]
 
 
-def _drop_doubtful(marks: list[Mark]) -> list[Mark]:
-    """Leave out the speakers "Q:" and "A:" of a dialogue, and labels inside an article."""
-    letters = [m for m in marks if m.noun in ("q", "a")]
-    talk = len(letters) > 2
-    kept: list[Mark] = []
-    for mark in marks:
-        if not _is_speaker_label(mark, kept, talk=talk) and not _is_inner(mark, kept):
-            kept.append(mark)
-    return kept
-
-
-def _is_speaker_label(mark: Mark, kept: list[Mark], *, talk: bool) -> bool:
-    """Return whether "Q" or "A" is a speaker in a dialogue, or an answer without a question."""
-    if mark.noun not in ("q", "a"):
-        return False
-    return talk or (mark.noun == "a" and not any(m.noun == "q" for m in kept))
-
-
-def _is_inner(mark: Mark, kept: list[Mark]) -> bool:
-    """Return whether a label is inside an article."""
-    if mark.kind != "label":
-        return False
-    around = kept[-1].kind if kept else ""
-    return around == "heading" or (around in CONTEXT_KINDS and mark.noun in INNER_NOUNS)
-
-
-def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:
+def after_examples(text: str, marks: list[Mark]) -> list[Mark]:
     """Drop the worked examples of a few-shot prompt: only the marks of the last case remain."""
     contexts = [i for i, m in enumerate(marks) if m.kind in CONTEXT_KINDS]
     limits = [*(mark.start for mark in marks[1:]), len(text)]
@@ -114,8 +82,8 @@ def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:
     same = [i for i in contexts if marks[i].noun == marks[contexts[0]].noun]
     between = [i for i in filled if same[0] < i < same[-1]] if same else []
     if not between or contexts[0] > filled[0]:
-        return marks, False
-    return ([] if filled[-1] > same[-1] else marks[between[-1] :]), True
+        return marks
+    return [] if filled[-1] > same[-1] else marks[between[-1] :]
 
 
 def _is_answered(text: str, mark: Mark, limit: int) -> bool:
@@ -125,56 +93,25 @@ def _is_answered(text: str, mark: Mark, limit: int) -> bool:
 
 def find_labelled(text: str, marks: list[Mark]) -> list[ContextSpan]:
     """Find texts under a label or a heading."""
-    marks, few_shot = after_examples(text, marks)
+    marks = after_examples(text, marks)
     spans: list[ContextSpan] = []
     asked = False
-    pending: int | None = None  # the label that only heads further labels
     limits = [*(mark.start for mark in marks[1:]), len(text)]
     for mark, limit in zip(marks, limits, strict=False):
         if mark.kind not in CONTEXT_KINDS:
-            asked = asked or (limit - mark.content > 8 and mark.noun not in NOT_ASKED)
+            asked = asked or mark.noun not in NOT_ASKED
             continue
-        label_start = mark.start if pending is None else pending
-        if not text[mark.content : limit].strip():
-            pending = label_start
-            continue
-        pending = None
-        least = _least_words(mark, few_shot=few_shot)
-        spans += _find_under(text, mark, limit, label_start, asked=asked, least=least)
-    return spans
-
-
-def _find_under(
-    text: str, mark: Mark, limit: int, label_start: int, *, asked: bool, least: int
-) -> list[ContextSpan]:
-    """Find the text under one mark, which ends at `limit` or where requests after it begin."""
-    before = text[max(0, mark.start - 400) : mark.start].strip().rsplit("\n", 1)[-1]
-    end = closing_request_start(
-        text, mark.content, limit, strict=asked or is_complete_request(before)
-    )
-    if before.lower().lstrip("#* ").startswith("example"):
-        return []
-    if mark.kind == "label":
+        end = closing_request_start(text, mark.content, limit, strict=asked)
         end = _other_field(text, mark.content, end)
-    made = make_spans(text, mark.content, end, mark.kind, cut_start=label_start, at_least=least)
-    return [span for span in made if not patterns.PERSONA.match(text, span.start)]
+        spans += make_spans(text, mark.content, end, mark.kind, cut_start=mark.start)
+    return spans
 
 
 def _other_field(text: str, start: int, end: int) -> int:
     """Return where the last line begins if it alone has a label, which is unknown; else `end`."""
     labels = list(islice(patterns.LABEL_LINE.finditer(text, start + 1, end), 2))
     line = text.rfind("\n", start, len(text[start:end].rstrip()) + start) + 1
-    alone = len(labels) == 1 and labels[0].start() == line > start
-    return line if alone and " " not in labels[0]["name"] else end
-
-
-def _least_words(mark: Mark, *, few_shot: bool) -> int:
-    """Return how many words a text under a label must have."""
-    if mark.noun in ASIDES & {"note", "notes"}:
-        return 25
-    if few_shot:
-        return 4
-    return 1 if mark.noun in MAY_BE_SHORT else 2
+    return line if len(labels) == 1 and labels[0].start() == line > start else end
 
 
 def find_numbered(text: str, marks: list[Mark]) -> list[ContextSpan]:

@@ -17,14 +17,11 @@ from itertools import islice
 from . import patterns
 from .lines import line_asks
 from .spans import ContextSpan
-from .words import ASIDES, classify_label, is_request_label
+from .words import classify_label, is_request_label
 
 _INST = re.compile(r"\A\s*(?:<s>)?\s*\[INST\](?P<body>.*?)\[/INST\]\s*(?:\w+:)?\s*\Z", re.S)
 _CHATML_USER = re.compile(r"<\|im_start\|>user[ \t]*\n?")
 _CHATML_END = re.compile(r"<\|im_end\|>")
-_SPEAKERS = re.compile(r"\s*(?:user|human)[ \t]?:", re.I)
-_TURN = re.compile(r"^[ \t]*(?:user|human|assistant|ai|bot|model)[ \t]?:", re.I | re.M)
-_TURN_END = re.compile(r"\n[ \t]*(?:assistant|ai|bot|model)[ \t]?:\s*\Z", re.I)
 _MOST = 2000  # colons in a line; a line with more is data
 _COLON = re.compile(r"[ \t\u00a0\u202f]?(?::(?=[ \t\r\n]|$|[\"“'A-Z]|[^\x00-\x7f])|：)")
 _STOP = re.compile(
@@ -123,8 +120,6 @@ def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool)
     if not _is_known(name):  # a slot for the answer, regardless of its name
         return ends and bool(before) and len(name.split()) <= 2
     if kind == "context":
-        if ends or name.lower() in ASIDES:
-            return False
         return bool(before) or (at - start <= 400 and line_asks(text[start:at]))
     # An answer that is there belongs to a worked example, or to the text.
     return ends or kind == "ask" or classify_label(before)[0] == "ask"
@@ -133,30 +128,18 @@ def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool)
 def _inner_prompt(text: str) -> tuple[int, int]:
     """Return the part of a prompt inside chat markers that it contains; otherwise all of it.
 
-    The markers are ``[INST] ... [/INST]`` around all of it, the last user turn of ChatML, and a
-    single turn "User: ... Assistant:".
+    The markers are ``[INST] ... [/INST]`` around all of it, and the last user turn of ChatML.
     """
     head = text[:40].lstrip()
     if head.startswith(("[INST]", "<s>")) and text.count("[INST]") == 1:
         match = _INST.match(text)
         if match:
             return _left_stripped(text, *match.span("body"))
-    if match := _SPEAKERS.match(text[:40]):
-        return _one_turn(text, match.end())
     if "<|im_start|>user" in text[:20_000]:
         start = [match.end() for match in _CHATML_USER.finditer(text)][-1]
         close = _CHATML_END.search(text, start)
         return _left_stripped(text, start, close.start() if close else len(text))
     return 0, len(text)
-
-
-def _one_turn(text: str, start: int) -> tuple[int, int]:
-    """Return the only turn of "User: ... Assistant:", or all of a text with more turns."""
-    turns = _TURN.findall(text, start)
-    end = _TURN_END.search(text, max(start, len(text) - 40))
-    if len(turns) != (end is not None):
-        return 0, len(text)
-    return _left_stripped(text, start, end.start() if end else len(text))
 
 
 def _left_stripped(text: str, start: int, end: int) -> tuple[int, int]:

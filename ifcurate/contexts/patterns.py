@@ -85,10 +85,6 @@ POINTS_ON_BARE = re.compile(
 )
 # A first line that announces the text below it.
 ANNOUNCEMENT = re.compile(r"[^\n?]{3,120}:[ \t]*\r?\n\s*")
-COMPARES = re.compile(
-    r"\b(?:same|paraphras\w*|equivalent|similar\w*|compar\w+|replace|combin\w+|rewrite|better)\b",
-    re.I,
-)
 # A place to fill in.
 BLANK = re.compile(r"_{3,80}|\bX{4,20}\b|@placeholder|[\[<](?:MASK|blank)[\]>]", re.I)
 # Sentences that tell the model how to behave are not a source of facts.

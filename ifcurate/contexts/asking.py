@@ -53,10 +53,7 @@ def remains_asking(text: str, spans: Sequence[ContextSpan]) -> bool:
     An empty slot for the answer at the end ("Answer:") alone asks for nothing. One such as
     "Summary:" says what is wanted.
     """
-    rest = rest_of(text, spans)
-    if any(_ends_in_task(text[span.start : span.end], rest) for span in spans):
-        return False
-    return asks_beyond_slot(rest)
+    return asks_beyond_slot(rest_of(text, spans))
 
 
 def asks_beyond_slot(text: str) -> bool:
@@ -83,20 +80,6 @@ def _open_slot(rest: str) -> re.Match[str] | None:
     start = rest.rfind("\n", max(0, end - 200), end) + 1
     slot = patterns.LABEL_LINE.match(rest, start)
     return slot if slot and not rest[slot.end() :].strip("*_\"' \t\r\n") else None
-
-
-def _ends_in_task(body: str, rest: str) -> bool:
-    """Return whether the last sentence of a context is the task of a label that remains.
-
-    "Is this claim true?" belongs to "Claim: ...", and "Write a title for the text." to "Title:".
-    """
-    line = body[-500:].rpartition("\n")[2]
-    parts = sentences(line, 0, len(line))
-    last = line[slice(*parts[-1])].lower() if len(parts) > 1 else ""
-    if not (is_question(last) or is_instruction(last)):
-        return False
-    labels = map(patterns.LABEL_LINE.match, rest[-_WINDOW:].splitlines())
-    return any(label["name"].strip().lower() in last for label in labels if label)
 
 
 def _ends_in_question(text: str) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import islice
 
 from . import patterns
-from .lines import label_before
 from .spans import ContextSpan, closing_quote, make_spans
 from .words import NOUN_PATTERN, TAG, classify_label
 
@@ -66,25 +65,6 @@ def _json_values(text: str) -> list[ContextSpan]:
                 text, *match.span("value"), "key", cut_start=match.start(), cut_end=match.end()
             )
     return spans if "ask" in kinds or at > 0 else []
-
-
-def find_ruled(text: str) -> list[ContextSpan]:
-    """Find a text between two ruler lines that the line before announces."""
-    rulers = list(islice(patterns.RULER_LINE.finditer(text), 3))
-    if len(rulers) != 2:
-        return []
-    (start, content), (end, outer_end) = (ruler.span() for ruler in rulers)
-    left = max(0, start - 300)
-    line = text[left:start].rstrip().rpartition("\n")[2]
-    last = text[content:end].rstrip().rpartition("\n")[2].strip()
-    announced = re.search(rf"\b(?:{NOUN_PATTERN}|below|following)\b", line, re.I)
-    if not announced or classify_label(last)[0]:
-        return []  # not announced, or underlined headings
-    label = label_before(text, left, start)
-    cut_start = start if label is None else label
-    return make_spans(
-        text, content, end, "ruled", cut_start=cut_start, cut_end=outer_end, at_least=3
-    )
 
 
 def find_fenced(text: str) -> list[ContextSpan]:

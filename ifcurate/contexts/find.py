@@ -19,7 +19,7 @@ from ifcurate.options.data import MIN_CONFIDENCE
 
 from .asking import lacks_question, remains_asking, shrink, trim_requests
 from .between import find_between
-from .enclosed import find_fenced, find_keys, find_named_quote, find_ruled, find_tags
+from .enclosed import find_fenced, find_keys, find_named_quote, find_tags
 from .forms import is_choices, is_directive
 from .learned_template import LearnedTemplate, find_in_template, match_template
 from .lines import is_only_asking
@@ -34,7 +34,6 @@ _Finder = Callable[[str, list[Mark]], list[ContextSpan]]
 #: The steps of the search in their order: the names of the rules, and the function.
 STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("tag",), lambda text, marks: find_tags(text)),
-    (("ruled",), lambda text, marks: find_ruled(text)),
     (("key",), lambda text, marks: find_keys(text)),
     (("label", "heading"), lambda text, marks: _find_named(text, marks)),
     (("numbered",), find_numbered),
@@ -182,7 +181,7 @@ def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
 
 
 #: Rules that find a document in a system message, where only marks and leads count.
-_IN_SYSTEM = ("tag", "ruled", "label", "numbered", "lead", "fence")
+_IN_SYSTEM = ("tag", "label", "numbered", "lead", "fence")
 #: Rules whose mark alone shows that a text follows.
 _NAMED = ("tag", "key", "label", "heading")
 #: Rules that locate a text only by the requests around it.

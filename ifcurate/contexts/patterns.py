@@ -30,9 +30,6 @@ HEADING_LINE = re.compile(
     r"[ \t]*(?:\*\*|__|\]|={2,20}|-{2,20}|\#{1,6})?[ \t]*\r?$",
     re.M,
 )
-RULER_LINE = re.compile(
-    r"(?:^|(?<=[.:?!]))[ \t]{0,3}(?:-{3,80}|={3,80}|\*{3,80}|_{3,80}|~{3,80})[ \t]*\r?$", re.M
-)
 NUMBERED_LINE = re.compile(
     r"^[ \t]{0,4}(?:\[(?P<a>\d{1,3})\]|(?:document|doc|passage|source|context|snippet|"
     r"search result|result|chunk)[ \t]?[\#\[(]?(?P<b>\d{1,3})[\])]?[ \t]?[:.(\[-])",

@@ -23,7 +23,6 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule("template", "a slot of a template that rows of the source share", 0.94, 5682),
     Rule("tag", "a pair of tags named after a text", 0.97, 32),
-    Rule("ruled", "text between two ruler lines, announced before", 0.74, 51),
     Rule("key", "a JSON key, or BEGIN and END words", 0.89, 7),
     Rule("label", "a label before the text, at the start of a line or of a sentence", 0.87, 1408),
     Rule("heading", "a heading before the text", 0.63, 65),

@@ -14,6 +14,7 @@ from dataclasses import replace
 from . import patterns
 from .lines import (
     first_request_end,
+    is_complete_request,
     is_instruction,
     is_question,
     last_request_start,
@@ -24,7 +25,9 @@ from .lines import (
 from .spans import ContextSpan, rest_of
 from .words import (
     NOT_ASKED,
+    WORKS_ON_TEXT,
     classify_label,
+    count_words,
     is_request_label,
     mentions_question,
     n_words,
@@ -152,7 +155,7 @@ def trim_requests(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
     """
     rest = rest_of(text, spans)[-_WINDOW:]
     choosing = _CHOOSING.search(rest) is not None
-    # Questions are part of a text that a question refers to.
+    # Questions are part of a text that is to be worked on, or that a question refers to.
     settled = any(map(_is_about_text, rest.splitlines()))
     trimmed: list[ContextSpan] = []
     for span in spans:
@@ -168,7 +171,9 @@ def trim_requests(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
 
 
 def _is_about_text(line: str) -> bool:
-    """Return whether a line is a question about a text."""
+    """Return whether a line is a complete task on a text, or a question about one."""
+    if is_complete_request(line) and WORKS_ON_TEXT.search(line):
+        return True
     return is_question(line) and not mentions_question(line) and bool(reference_direction(line))
 
 
@@ -184,7 +189,9 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
     parts = [line[a:b] for a, b in sentences(line, 0, len(line))]
     if len(parts) > 1 and is_question(parts[-1]) and not settled:
         return start, start
-    if choosing and (_ITEM.match(body) or _INLINE_ITEMS.search(body)):
+    items = body.split(",")
+    is_list = len(items) > 2 and all(count_words(item) <= 3 for item in items)
+    if choosing and (is_list or _ITEM.match(body) or _INLINE_ITEMS.search(body)):
         return start, start
     return start + len(body) - len(body.lstrip()), start + len(body)
 

@@ -19,6 +19,7 @@ from .lines import (
     first_request_end,
     is_complete_question,
     is_complete_request,
+    is_ended,
     is_instruction,
     is_question,
     is_request,
@@ -244,5 +245,10 @@ def _is_asked_about(body: str, asked: str, *, apart: bool) -> bool:
 
 def _is_data(body: str) -> bool:
     """Return whether most lines are items of a list, rows of a table, fields or markup."""
-    n_lines = sum(bool(line.strip()) for line in body[:3000].splitlines())
-    return n_lines >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * n_lines
+    if body[:1] == "<" and body.rstrip()[-1:] == ">":
+        return True
+    lines = [line for line in body[:3000].splitlines() if line.strip()]
+    counts = ({line.count(mark) for line in lines} for mark in ",;\t")
+    is_table = any(len(n) == 1 and 0 not in n for n in counts) and not any(map(is_ended, lines))
+    is_list = len(_DATA_LINE.findall(body[:3000])) >= 0.6 * len(lines)
+    return len(lines) >= 3 and (is_table or is_list)

@@ -134,7 +134,8 @@ _SETTLED = re.compile(r"\b(?:questions?|quer(?:y|ies)|answer|respond|what|who|wh
 
 def is_complete_request(line: str) -> bool:
     """Return whether an instruction is complete, so that no question must follow."""
-    return is_instruction(line) and not _SETTLED.search(line)
+    opens = re.match(r"(?:please |first,? |now,? )*(?:read|use|consider|refer|look)\b", line, re.I)
+    return is_instruction(line) and not opens and not _SETTLED.search(line)
 
 
 _SENTENCE_END = re.compile(

@@ -25,12 +25,16 @@ def find_marks(text: str) -> list[Mark]:
     marks: list[Mark] = []
     for start, content, name, heading in sorted(_label_lines(text)):
         kind, noun = classify_label(name.strip())
-        if not kind or (marks and marks[-1].start == start):
+        inner = kind == "context" and marks and marks[-1].kind == "heading" and not heading
+        if not kind or inner or (marks and marks[-1].start == start):
             continue
         rule = {"context": "heading" if heading else "label"}.get(kind, kind)
         marks.append(Mark(start, content, rule, noun))
         if len(marks) >= MAX_MARKS:
             break
+    letters = [mark for mark in marks if mark.noun in ("q", "a")]
+    if len(letters) > 2:  # the speakers of a dialogue
+        marks = [mark for mark in marks if mark not in letters]
     marks += _empty_label_at_end(text, marks)
     return _join_compared(text, marks)
 
@@ -103,7 +107,10 @@ def find_labelled(text: str, marks: list[Mark]) -> list[ContextSpan]:
             continue
         end = closing_request_start(text, mark.content, limit, strict=asked)
         end = _other_field(text, mark.content, end)
-        spans += make_spans(text, mark.content, end, mark.kind, cut_start=mark.start)
+        least = 25 if mark.noun in ("note", "notes") else 2
+        spans += make_spans(
+            text, mark.content, end, mark.kind, cut_start=mark.start, at_least=least
+        )
     return spans
 
 

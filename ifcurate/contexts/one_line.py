@@ -19,7 +19,14 @@ from .lines import line_asks
 from .spans import ContextSpan
 from .words import classify_label, is_request_label
 
-_INST = re.compile(r"\A\s*(?:<s>)?\s*\[INST\](?P<body>.*?)\[/INST\]\s*(?:\w+:)?\s*\Z", re.S)
+_INST = re.compile(
+    r"\A\s*(?:<s>)?\s*\[INST\](?P<body>(?:(?!\[INST\]).)*?)\[/INST\]\s*(?:\w+:)?\s*\Z", re.S
+)
+_ONE_TURN = re.compile(
+    r"\A\s*(?:user|human)[ \t]?:(?P<body>(?:(?!\n[ \t]*(?:user|human|assistant|ai|bot)[ \t]?:).)*)"
+    r"\n[ \t]*(?:assistant|ai|bot|model)[ \t]?:\s*\Z",
+    re.I | re.S,
+)
 _CHATML_USER = re.compile(r"<\|im_start\|>user[ \t]*\n?")
 _CHATML_END = re.compile(r"<\|im_end\|>")
 _MOST = 2000  # colons in a line; a line with more is data
@@ -128,13 +135,11 @@ def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool)
 def _inner_prompt(text: str) -> tuple[int, int]:
     """Return the part of a prompt inside chat markers that it contains; otherwise all of it.
 
-    The markers are ``[INST] ... [/INST]`` around all of it, and the last user turn of ChatML.
+    The markers are ``[INST] ... [/INST]`` around all of it, the only turn of "User: ...
+    Assistant:", and the last user turn of ChatML.
     """
-    head = text[:40].lstrip()
-    if head.startswith(("[INST]", "<s>")) and text.count("[INST]") == 1:
-        match = _INST.match(text)
-        if match:
-            return _left_stripped(text, *match.span("body"))
+    if match := _INST.match(text) or _ONE_TURN.match(text):
+        return _left_stripped(text, *match.span("body"))
     if "<|im_start|>user" in text[:20_000]:
         start = [match.end() for match in _CHATML_USER.finditer(text)][-1]
         close = _CHATML_END.search(text, start)

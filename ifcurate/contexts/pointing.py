@@ -18,6 +18,7 @@ from .lines import (
 from .spans import ContextSpan, Mark, make_spans
 from .words import (
     BARE_LEAD,
+    HERE_IS,
     POINTS_ON,
     WORKS_ON_TEXT,
     classify_label,
@@ -73,7 +74,7 @@ def _pointing_words(line: str) -> re.Match[str] | None:
     match = POINTS_ON.search(line)
     while match and patterns.ASKED_ABOUT.search(match[0]):
         match = POINTS_ON.search(line, match.start() + 1)
-    match = match or patterns.POINTS_ON_BARE.search(line)
+    match = match or patterns.POINTS_ON_BARE.search(line) or HERE_IS.search(line)
     return match if match and not patterns.ASKED_ABOUT.search(match[0]) else None
 
 

@@ -300,6 +300,12 @@ TAG = re.compile(
     rf"(?:{_TAG_NAMES}))(?:[ \t][^<>\n]{{0,200}})?>",
     re.I,
 )
+HERE_IS = re.compile(
+    r"(?:^|(?<=[.!?] ))(?:here(?:'s| is| are)|below is|below are|this is|these are)"
+    r" (?:the|an?|my|some|our)"
+    rf"(?: [\w'-]{{1,20}}){{0,3}}? (?P<strong>{NOUN_PATTERN})\b(?=[^.?!:\n]{{0,80}}:[ \t]*\r?$)",
+    re.I,
+)
 WEAK_NOUN = re.compile(
     rf"\b(?:the|this|these|given|following)(?: [\w'-]{{1,20}}){{0,2}}? (?:{_WEAK_PATTERN})\b", re.I
 )

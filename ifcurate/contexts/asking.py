@@ -143,7 +143,7 @@ _CHOOSING = re.compile(
 _CUE = re.compile(
     r"\W{1,8}|[QA][.:]?|Note: .{1,150}|(?:\S+ ){0,2}\S*[=:→>]|[^.!?:\n]{3,80} (?:is|are|was|be)"
 )
-_ITEM = re.compile(r"\s*\(?[A-H1-9][.):] ")
+_ITEM = re.compile(r"\s*\(?[A-H1-9][.)] ")
 _INLINE_ITEMS = re.compile(r"[ \t]\(?(?:A|a|1)[.):] (?=[^\n]{0,400}?[ \t]\(?(?:B|b|2)[.):] )")
 
 
@@ -190,7 +190,7 @@ def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tup
     if len(parts) > 1 and is_question(parts[-1]) and not settled:
         return start, start
     items = body.split(",")
-    is_list = len(items) > 2 and all(count_words(item) <= 3 for item in items)
+    is_list = len(items) > 2 and "\n" not in body and max(map(count_words, items)) <= 3
     if choosing and (is_list or _ITEM.match(body) or _INLINE_ITEMS.search(body)):
         return start, start
     return start + len(body) - len(body.lstrip()), start + len(body)

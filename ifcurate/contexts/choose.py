@@ -199,7 +199,7 @@ def _find_compared(able: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
     alike = [slot for slot in able if slot.apart and slot.size >= 4]
     if not _are_alike(alike):
         return []
-    compared = any(map(_COMPARES.search, parts))
+    compared = any(map(_COMPARES.search, parts)) and all(slot.pointed for slot in alike[1:])
     return alike if compared or _are_joined(alike, parts) else []
 
 

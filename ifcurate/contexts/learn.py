@@ -173,7 +173,17 @@ def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
     inner = _inner_parts(middle, 0)
     if not inner and len("".join((first + last).split())) < 2:
         return None
-    return (first, *inner, last)
+    return (first, *map(_without_stop, (*inner, last)))
+
+
+def _without_stop(part: str) -> str:
+    """Return a fixed part without the stop at its start, which ends the sentence of the slot.
+
+    Other rows may end it with another mark.
+    """
+    rest = part[1:]
+    more = _WORD.search(rest) or "\n" in rest or rest[:1] in tuple('"”’»“')
+    return rest if part[:1] in _STOPS and more else part
 
 
 def _whole_words(shared: str, texts: Sequence[str]) -> str:

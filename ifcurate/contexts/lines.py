@@ -111,7 +111,7 @@ def closing_request_start(text: str, start: int, end: int, *, strict: bool) -> i
 
 def _closes(line: str, *, strict: bool) -> bool:
     """Return whether a line at the end of a text is a request."""
-    if is_instruction(line):
+    if is_instruction(line) or patterns.MANNER.match(line):
         return not strict or POINTS_BACK.search(line) is not None
     return is_question(line) and not strict
 

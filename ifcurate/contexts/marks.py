@@ -33,7 +33,7 @@ def find_marks(text: str) -> list[Mark]:
         if len(marks) >= MAX_MARKS:
             break
     letters = [mark for mark in marks if mark.noun in ("q", "a")]
-    if len(letters) > 2:  # the speakers of a dialogue
+    if len({mark.noun for mark in letters}) < len(letters):  # the speakers of a dialogue
         marks = [mark for mark in marks if mark not in letters]
     marks += _empty_label_at_end(text, marks)
     return _join_compared(text, marks)

@@ -20,11 +20,12 @@ from .spans import ContextSpan
 from .words import classify_label, is_request_label
 
 _INST = re.compile(
-    r"\A\s*(?:<s>)?\s*\[INST\](?P<body>(?:(?!\[INST\]).)*?)\[/INST\]\s*(?:\w+:)?\s*\Z", re.S
+    r"\A(?:<s>|\s){0,9}\[INST\](?P<body>(?:(?!\[INST\]).)*?)\[/INST\]\s*(?:\w+:)?\Z", re.S
 )
 _ONE_TURN = re.compile(
-    r"\A\s*(?:user|human)[ \t]?:(?P<body>(?:(?!\n[ \t]*(?:user|human|assistant|ai|bot)[ \t]?:).)*)"
-    r"\n[ \t]*(?:assistant|ai|bot|model)[ \t]?:\s*\Z",
+    r"\A\s{0,9}(?:user|human)[ \t]?:"
+    r"(?P<body>(?:(?!\n[ \t]*(?:user|human|assistant|ai|bot)[ \t]?:).)*)"
+    r"\n[ \t]*(?:assistant|ai|bot|model)[ \t]?:\Z",
     re.I | re.S,
 )
 _CHATML_USER = re.compile(r"<\|im_start\|>user[ \t]*\n?")
@@ -138,7 +139,7 @@ def _inner_prompt(text: str) -> tuple[int, int]:
     The markers are ``[INST] ... [/INST]`` around all of it, the only turn of "User: ...
     Assistant:", and the last user turn of ChatML.
     """
-    if match := _INST.match(text) or _ONE_TURN.match(text):
+    if match := _INST.match(text.rstrip()) or _ONE_TURN.match(text.rstrip()):
         return _left_stripped(text, *match.span("body"))
     if "<|im_start|>user" in text[:20_000]:
         start = [match.end() for match in _CHATML_USER.finditer(text)][-1]

@@ -82,6 +82,12 @@ POINTS_ON_BARE = re.compile(
 )
 # A first line that announces the text below it.
 ANNOUNCEMENT = re.compile(r"[^\n?]{3,120}:[ \t]*\r?\n\s*")
+# A short closing line of this kind says how to answer.
+MANNER = re.compile(
+    r"thank(?:s| you)(?: \w+){0,3}[!.]*$|(?:be \w+|do not|don't|never|always|only|remember|keep|"
+    r"make sure|cite|stay|avoid|respond|reply|if (?:unsure|in doubt|you|no|not)\b)[^\n]{0,90}$",
+    re.I,
+)
 # A place to fill in.
 BLANK = re.compile(r"_{3,80}|\bX{4,20}\b|@placeholder|[\[<](?:MASK|blank)[\]>]", re.I)
 # Sentences that tell the model how to behave are not a source of facts.

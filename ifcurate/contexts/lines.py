@@ -100,7 +100,13 @@ def closing_request_start(text: str, start: int, end: int, *, strict: bool) -> i
             continue
         if not text[max(start, line_start - 400) : line_start].strip():
             break  # nothing would be left in front
-        if _closes(line, strict=strict):
+        apart = (
+            text[max(0, line_start - 4) : line_start]
+            .replace("\r", "")
+            .replace(" ", "")
+            .endswith("\n\n")
+        )
+        if _closes(line, strict=strict, apart=apart):
             cut = line_start
         elif n_options < 12 and patterns.OPTION.match(line):
             n_options += 1
@@ -109,10 +115,13 @@ def closing_request_start(text: str, start: int, end: int, *, strict: bool) -> i
     return cut
 
 
-def _closes(line: str, *, strict: bool) -> bool:
-    """Return whether a line at the end of a text is a request."""
+def _closes(line: str, *, strict: bool, apart: bool) -> bool:
+    """Return whether a line at the end of a text is a request; `apart` after a blank line."""
     if is_instruction(line) or patterns.MANNER.match(line):
-        return not strict or POINTS_BACK.search(line) is not None
+        closes = not strict or (apart and patterns.ORDER.match(line))
+        return bool(closes or POINTS_BACK.search(line))
+    if re.match(r"the (?:\w+ )?above\b", line, re.I):
+        return True
     return is_question(line) and not strict
 
 

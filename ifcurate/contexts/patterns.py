@@ -88,6 +88,13 @@ MANNER = re.compile(
     r"make sure|cite|stay|avoid|respond|reply|if (?:unsure|in doubt|you|no|not)\b)[^\n]{0,90}$",
     re.I,
 )
+# After a task that was said before the text, only such a line is not the end of the text.
+ORDER = re.compile(
+    r"(?:please )?(?:answer|re(?:spond|ply) (?:in|with|only)|output|return|write|give|list|"
+    r"provide|explain|use|keep|limit|format|be (?:brief|concise|short|precise|polite)|"
+    r"do not (?:use|add|write|include|explain)|make sure|only|thank)",
+    re.I,
+)
 # A place to fill in.
 BLANK = re.compile(r"_{3,80}|\bX{4,20}\b|@placeholder|[\[<](?:MASK|blank)[\]>]", re.I)
 # Sentences that tell the model how to behave are not a source of facts.

@@ -19,6 +19,7 @@ from .spans import ContextSpan, Mark, make_spans
 from .words import (
     BARE_LEAD,
     HERE_IS,
+    POINTS_BACK,
     POINTS_ON,
     WORKS_ON_TEXT,
     classify_label,
@@ -105,6 +106,8 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
     limit = len(text) if limit is None else limit
     strict = asked or (not bare and is_complete_request(lead.sentence))
     end = closing_request_start(text, content, limit, strict=strict)
+    if end == limit and not strict:
+        end = last_sentences(text, content, limit)
     return make_spans(
         text,
         content,
@@ -203,6 +206,22 @@ def head_lines(text: str) -> Iterator[tuple[int, int]]:
         at = end + 1
         if at >= len(text) or at > WINDOW:
             return
+
+
+def last_sentences(text: str, start: int, end: int) -> int:
+    """Return where a closing sentence that refers back begins, in one line; otherwise `end`."""
+    window = max(start, end - 500)
+    for match in re.finditer(r"(?<=[.!?\"”'])\s+(?=[A-Z])", text[window:end]):
+        at = window + match.end()
+        sentence = text[at:end]
+        if not POINTS_BACK.search(sentence):
+            continue
+        asked = is_instruction(sentence) or (
+            sentence.rstrip().endswith("?") and not re.search(r"[.!?] [A-Z]", sentence)
+        )
+        if asked and not sentence.startswith(("In ", "With ", "Finally")):
+            return at
+    return end
 
 
 def skip_requests(text: str, at: int) -> tuple[int, bool]:

@@ -81,8 +81,10 @@ class Slot:
     @property
     def may_be_context(self) -> bool:
         """Whether it can be context at all."""
-        if self.is_answer or self.label in ("ask", "answer"):
+        if self.label in ("ask", "answer"):
             return False
+        if self.pointed and self.data >= 0.8:
+            return True
         return max(self.asking, self.choices) < 0.5
 
 
@@ -142,7 +144,7 @@ def _describe(fit: Fit, k: int, answers: float) -> Slot:
         size=median(map(count_words, filled)),
         asking=share(_is_request_value),
         asks_last=share(_asks_last),
-        choices=share(is_choices),
+        choices=0.0 if _are_steps(values, fit.responses) else share(is_choices),
         stating=share(lambda value: is_statement(value, line=after.startswith("\n"))),
         data=share(_is_data),
         votes=_share_of_votes(fit, k),
@@ -176,6 +178,16 @@ def _stands_apart(part: str) -> bool:
 def _is_data(value: str) -> bool:
     """Return whether a text has two or more fields."""
     return len(_FIELD.findall(value[:_LOOKED_AT])) >= 2
+
+
+# Between the items of a list.
+_ITEM_END = re.compile(r"\s+[-*•]\s*|\n\s*")
+
+
+def _are_steps(values: Sequence[str], responses: Sequence[str]) -> bool:
+    """Return whether texts are lists with bullets, and no response is an item of them."""
+    pairs = list(zip(values, map(_flatten, responses), strict=True))
+    return all("\n- " in v and r and r not in _ITEM_END.split(v.lower()) for v, r in pairs)
 
 
 def _is_request_value(value: str) -> bool:

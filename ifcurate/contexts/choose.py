@@ -44,7 +44,7 @@ def choose_contexts(
         return _without_context(fit, n_rows)
     numbers = tuple(sorted(slot.number for slot in chosen))
     fit = _without_requests(fit, numbers, asked)
-    if not _still_asks(fit, slots, numbers):
+    if not _still_asks(fit, numbers):
         return None
     agreement = sum(slot.votes for slot in chosen) / len(chosen)
     confidence = round(0.85 + 0.09 * agreement, 3)
@@ -144,27 +144,10 @@ def _is_calculated(fit: Fit, slot: Slot) -> bool:
 
 def _choose_whole(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
     """Choose the slots that are context by their labels, by the rules, or by their form."""
-    able = _without_answers([slot for slot in slots if slot.may_be_context], slots)
+    able = [slot for slot in slots if slot.may_be_context]
     if labelled := [slot for slot in able if slot.is_labelled]:
         return labelled
-    return (
-        _find_compared(able, parts) or _choose_by_votes(able) or _choose_by_form(able, slots, parts)
-    )
-
-
-def _without_answers(able: list[Slot], slots: list[Slot]) -> list[Slot]:
-    """Return the slots that are not answers to choose from.
-
-    A task may leave some of its inputs as they are.
-    """
-    unlike = [slot for slot in able if not slot.is_answer]
-    return unlike or [slot for slot in able if slot.answers < 0.5 or len(slots) == 1]
-
-
-def _choose_by_votes(able: list[Slot]) -> list[Slot]:
-    """Choose the slot that the rules find most often."""
-    best = max(able, key=lambda slot: (slot.votes, slot.size), default=None)
-    return [best] if best is not None and best.votes >= 0.3 else []
+    return _find_compared(able, parts) or _choose_by_form(able, slots, parts)
 
 
 def _choose_with_request(slots: list[Slot]) -> _Choice:
@@ -176,21 +159,18 @@ def _choose_with_request(slots: list[Slot]) -> _Choice:
     return ([longest], "last") if longest.asks_last >= 0.8 else ([], "")
 
 
-_LONG = 15  # words of a slot that is more than a part of the sentence of a request
-
-
 def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
     """Choose the slot that is data, that is longest by far, or the only statement."""
     if data := [slot for slot in able if slot.data >= 0.8]:
         return data[:1]
-    able = [slot for slot in able if slot.apart or slot.size >= _LONG]
+    able = [slot for slot in able if slot.apart]
     stated = [slot for slot in able if slot.stating >= 0.8]
     standing_out = _choose_longest(able, slots, parts)
     if standing_out:
         return standing_out
     if len(stated) == 2 and _are_joined(stated, parts, most=0):
         return stated
-    return _choose_statement(stated, slots, parts) or _choose_remaining(able, slots)
+    return _choose_statement(stated, slots, parts)
 
 
 def _choose_longest(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
@@ -198,14 +178,6 @@ def _choose_longest(able: list[Slot], slots: list[Slot], parts: tuple[str, ...])
     longest = max(able, key=lambda slot: slot.size, default=None)
     beside = [slot for slot in slots if slot is not longest]
     return [longest] if longest is not None and _stands_out(longest, beside, parts) else []
-
-
-def _choose_remaining(able: list[Slot], slots: list[Slot]) -> list[Slot]:
-    """Choose the slot that remains when all others are questions or answers."""
-    left = [slot for slot in slots if not (slot.is_question or slot.is_answer)]
-    if len(left) != 1 or len(slots) == 1:
-        return []
-    return left if left[0] in able and left[0].size >= 5 else []
 
 
 def _choose_statement(stated: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
@@ -271,29 +243,26 @@ def _stands_out(longest: Slot, beside: list[Slot], parts: tuple[str, ...]) -> bo
     return longest.size >= max(least, 1.5 * others)
 
 
-def _still_asks(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
+def _still_asks(fit: Fit, numbers: Sequence[int]) -> bool:
     """Return whether what remains of the rows asks for something."""
     rests = [
         cut_out(row, (slots[k] for k in numbers))
         for row, slots in zip(fit.rows, fit.spans, strict=True)
     ]
     asking = sum(map(asks, rests)) >= 0.8 * len(rests)
-    if not (asking or _is_unfinished(fit.parts[-1].strip()) or _is_task(fit, slots, numbers)):
+    if not (asking or _is_unfinished(fit.parts[-1].strip()) or _is_task(fit, numbers)):
         return False
     # Where most rows lack their question, the slot has it.
     return sum(map(lacks_question, rests)) <= 0.5 * len(rests)
 
 
-def _is_task(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
+def _is_task(fit: Fit, numbers: Sequence[int]) -> bool:
     """Return whether the fixed words are a task in unknown words, and the slots are its input.
 
-    The responses are in other slots, are of few short kinds, or share their words with the
-    inputs.
+    The responses are of few short kinds, or share their words with the inputs.
     """
     if not all(fit.responses):
         return False
-    if sum(slot.answers for slot in slots if slot.number not in numbers) >= 0.5:
-        return True
     kinds = {response.strip().lower() for response in fit.responses}
     if len(kinds) <= 0.3 * len(fit.responses) and max(map(count_words, kinds)) <= 5:
         return True

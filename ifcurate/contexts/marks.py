@@ -28,7 +28,7 @@ def find_marks(text: str) -> list[Mark]:
         inner = kind == "context" and marks and marks[-1].kind == "heading" and not heading
         if not kind or inner or (marks and marks[-1].start == start):
             continue
-        rule = {"context": "heading" if heading else "label"}.get(kind, kind)
+        rule = {"context": "heading" if heading else "label", "phrase": "label"}.get(kind, kind)
         marks.append(Mark(start, content, rule, noun))
         if len(marks) >= MAX_MARKS:
             break

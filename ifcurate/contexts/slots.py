@@ -76,15 +76,13 @@ class Slot:
     @property
     def is_labelled(self) -> bool:
         """Whether a label before it says that it is context."""
-        return self.label == "context"
+        return self.label in ("context", "phrase")
 
     @property
     def may_be_context(self) -> bool:
         """Whether it can be context at all."""
-        if self.label in ("ask", "answer"):
+        if self.is_answer or self.label in ("ask", "answer"):
             return False
-        if self.pointed and self.data >= 0.8:
-            return True
         return max(self.asking, self.choices) < 0.5
 
 

@@ -218,7 +218,22 @@ ANSWER_LABELS = frozenset[str]().union(*(language.answer for language in LANGUAG
 _ASK_LABELS = frozenset[str]().union(*(language.ask for language in LANGUAGES))
 _WANTED = frozenset[str]().union(*(language.wanted for language in LANGUAGES))
 
-LabelKind = Literal["context", "ask", "answer", ""]
+# Words that announce a text.
+_PHRASES = re.compile(
+    r"(?:now,? |so,? |also,? )?(?:"
+    r"given (?:the|this|these|that)(?: following)? facts?(?: that)?"
+    r"|(?:given|assuming|suppose|knowing) that|given"
+    r"|(?:i can use|use|consider|i have|i also have|we have|we know|here(?:'s| is| are)"
+    r"|(?:this|below|following) (?:is|are)|the following (?:is|are)|consider|read|see|take|suppose)"
+    r" (?:(?:the|this|these|a|an|my|some|following|new|short|above|below) ){0,3}"
+    r"(?:[\w-]{1,16} ){0,2}?(?P<noun>[\w-]{3,16})(?: below| first| carefully)?"
+    r"|(?:the )?(?P<noun2>[\w-]{3,16})(?: is| are)?(?: given| provided)?(?: as follows| below)"
+    r"|(?:relevant |useful |some )?(?P<noun3>information|facts|background|details|knowledge)"
+    r" (?:about|on|from) [\w' -]{2,40}"
+    r")"
+)
+
+LabelKind = Literal["context", "phrase", "ask", "answer", ""]
 
 
 @_cached
@@ -253,12 +268,24 @@ def _classify_text_label(words: list[str], flat: str) -> tuple[LabelKind, str]:
     """Classify a label, in lower case, that may name or announce a text."""
     if _is_noun_label(words):
         return "context", words[-1]
-    return ("context", words[-1]) if flat in _LABELS else ("", "")
+    if flat in _LABELS:
+        return "context", words[-1]
+    noun = _announced_noun(flat)
+    return ("phrase", noun) if noun else ("", "")
 
 
 def _is_noun_label(words: list[str]) -> bool:
     """Return whether a label is the name of a text with qualifiers: "source document"."""
     return bool(words) and words[-1] in NOUNS and all(w in _QUALIFIERS for w in words[:-1])
+
+
+def _announced_noun(flat: str) -> str:
+    """Return the noun of words that announce a text ("use the following passage"), or ""."""
+    match = _PHRASES.fullmatch(flat)
+    if match is None:
+        return ""
+    noun = match["noun"] or match["noun2"] or match["noun3"] or "fact"
+    return noun if noun in NOUNS or noun in ("points", "details") else ""
 
 
 def n_words(text: str, start: int, end: int, enough: int = 100) -> int:

@@ -273,9 +273,8 @@ def label_before(text: str, left: int, at: int) -> int | None:
     line_start = left + head.rfind("\n") + 1
     line = text[line_start : left + len(head)]
     label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
-    name = label["name"].strip() if label else line.rstrip(":： ")
-    named = classify_label(name)[0] in ("context", "phrase")
-    return line_start if line and (named or BARE_LEAD.fullmatch(line)) else None
+    named = label and classify_label(label["name"].strip())[0] in ("context", "phrase")
+    return line_start if named or BARE_LEAD.fullmatch(line) else None
 
 
 def belongs_to_request(part: str) -> bool:

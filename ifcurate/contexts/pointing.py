@@ -168,11 +168,13 @@ def _next_mark(marks: list[Mark], at: int, kinds: tuple[str, ...]) -> int | None
 
 
 def find_paragraph(text: str, marks: list[Mark]) -> list[ContextSpan]:
-    """Find a paragraph beside a request."""
+    """Find a text above a request that refers to it, or one that is longer than the request."""
     start, asked = skip_requests(text, 0)
     full = len(text[: _next_mark(marks, start, ("ask", "answer"))].rstrip())
     strict = asked or is_complete_request(text[:start].strip().rsplit("\n", 1)[-1])
     end = closing_request_start(text, start, full, strict=strict)
+    if end == full:
+        end = last_sentences(text, start, full)
     if start == 0 and end == full:
         start = _skip_first_request(text)
         end = closing_request_start(text, start, full, strict=True)
@@ -181,7 +183,9 @@ def find_paragraph(text: str, marks: list[Mark]) -> list[ContextSpan]:
         return []
     if announced := patterns.ANNOUNCEMENT.match(text, start, end):
         start = announced.end()
-    return make_spans(text, start, end, "paragraph", at_least=30)
+    closing = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
+    least = 10 if POINTS_BACK.search(closing) else 30
+    return make_spans(text, start, end, "paragraph", at_least=least)
 
 
 _ASKS_ABOVE = re.compile(r"[?？]\W*(?:\w+ or \w+\W*)?\Z")  # "... true? Yes or no."

@@ -143,7 +143,7 @@ def _announced_later(text: str, at: int) -> int:
             return 0
         line = text[at:end].strip()
         match = POINTS_ON.search(line) if line.endswith((":", "：")) and len(line) <= 100 else None
-        if match and match["strong"]:
+        if match and match["strong"] and not patterns.ASKED_ABOUT.search(match[0]):
             return end
         at = end + 1
     return 0
@@ -158,7 +158,10 @@ def _place_on_line(text: str, lead: _Lead, content: int) -> _Place | None:
 
 def _place_below(text: str, lead: _Lead) -> _Place | None:
     bare = BARE_LEAD.fullmatch(text[lead.start : lead.end].strip()) is not None
-    content, asked = skip_requests(text, lead.end)
+    content, asked = skip_requests(text, lead.end, settled=is_complete_request(lead.sentence))
+    shape = patterns.SHAPE.search(lead.sentence)
+    if shape and (bare or text[content : content + 1] in "{[<"):
+        return None
     return content, bare, asked
 
 
@@ -228,8 +231,12 @@ def last_sentences(text: str, start: int, end: int) -> int:
     return end
 
 
-def skip_requests(text: str, at: int) -> tuple[int, bool]:
-    """Skip the questions and instructions between a lead and its text."""
+def skip_requests(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
+    """Skip the questions and instructions between a lead and its text.
+
+    With `settled` the lead is complete, and only a line directly below it that says how to answer
+    is skipped.
+    """
     asked = False
     for _ in range(8):
         start = at + len(text[at : at + 200]) - len(text[at : at + 200].lstrip())
@@ -237,6 +244,8 @@ def skip_requests(text: str, at: int) -> tuple[int, bool]:
         if end < 0:
             return start, asked
         line = text[start:end] if end - start <= 500 else ""
+        if settled and (text.count("\n", at, start) > 1 or not patterns.ORDER.match(line)):
+            return start, asked
         label = patterns.LABEL_LINE.match(line)
         kind = classify_label(label["name"].strip())[0] if label else ""
         if kind == "ask" or is_question(line):

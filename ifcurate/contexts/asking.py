@@ -17,8 +17,10 @@ from .lines import (
     is_complete_request,
     is_instruction,
     is_question,
+    is_spoken,
     last_request_start,
     line_asks,
+    only_asks,
     reference_direction,
     sentences,
 )
@@ -160,7 +162,7 @@ def trim_requests(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
     trimmed: list[ContextSpan] = []
     for span in spans:
         start, end = _trim(text, span, choosing=choosing, settled=settled)
-        if n_words(text, start, end) < 3:
+        if n_words(text, start, end) < 3 or _asks_inside(text[start:end]):
             return []
         outer_start = span.outer_start if start == span.start else start
         outer_end = span.outer_end if end == span.end else end
@@ -168,6 +170,15 @@ def trim_requests(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
             replace(span, start=start, end=end, outer_start=outer_start, outer_end=outer_end)
         )
     return trimmed
+
+
+def _asks_inside(body: str) -> bool:
+    """Return whether one of a few lines asks or announces a value, and no line names a speaker."""
+    lines = [line.strip() for line in body[:_WINDOW].splitlines() if line.strip()]
+    if not 1 < len(lines) <= 12 or any(map(is_spoken, lines)):
+        return False
+    announced = (line.endswith(":") and count_words(line) >= 4 for line in lines)
+    return any(announced) or any(only_asks(line) for line in lines if len(line) <= 120)
 
 
 def _is_about_text(line: str) -> bool:

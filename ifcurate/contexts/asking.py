@@ -162,7 +162,7 @@ def trim_requests(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
     trimmed: list[ContextSpan] = []
     for span in spans:
         start, end = _trim(text, span, choosing=choosing, settled=settled)
-        if n_words(text, start, end) < 3 or _asks_inside(text[start:end]):
+        if n_words(text, start, end) < 3 or (not settled and _asks_inside(text[start:end])):
             return []
         outer_start = span.outer_start if start == span.start else start
         outer_end = span.outer_end if end == span.end else end

@@ -12,7 +12,7 @@ from .asking import asks, lacks_question
 from .fields import merge_fields
 from .forms import shared_words
 from .learned_template import Asks, LearnedTemplate, are_distinct, match_template, without_request
-from .lines import belongs_to_request, reference_direction
+from .lines import belongs_to_request, label_before, reference_direction
 from .slots import (
     Evidence,
     Fit,
@@ -44,6 +44,8 @@ def choose_contexts(
         return _without_context(fit, n_rows)
     numbers = tuple(sorted(slot.number for slot in chosen))
     fit = _without_requests(fit, numbers, asked)
+    if any(_is_labelled_inside(fit, number) for number in numbers):
+        return None
     if not _still_asks(fit, numbers):
         return None
     agreement = sum(slot.votes for slot in chosen) / len(chosen)
@@ -254,6 +256,15 @@ def _still_asks(fit: Fit, numbers: Sequence[int]) -> bool:
         return False
     # Where most rows lack their question, the slot has it.
     return sum(map(lacks_question, rests)) <= 0.5 * len(rests)
+
+
+def _is_labelled_inside(fit: Fit, number: int) -> bool:
+    """Return whether the rules find a text with its label inside a slot, in half of its rows."""
+    inside = 0
+    for row, spans, vote in zip(fit.rows, fit.spans, fit.votes, strict=True):
+        start, found = spans[number][0], min((span.start for span in vote), default=0)
+        inside += found > start and label_before(row, start, found) is not None
+    return inside >= 0.5 * sum(map(bool, map(str.strip, fit.values(number))))
 
 
 def _is_task(fit: Fit, numbers: Sequence[int]) -> bool:

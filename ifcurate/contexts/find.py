@@ -121,6 +121,8 @@ def _explain(
         if slots is None or template.confidence < min_confidence:
             continue
         spans = _arrange(text, find_in_template(text, template, slots))
+        if not spans and not template.contexts and _is_named(text, min_confidence, must_ask):
+            continue
         outcome = "taken" if spans else f"no context: {template.describe()}"
         return Explained(tuple(spans), (Tried(("template",), outcome, tuple(spans)),))
     prompt = prepare(text)
@@ -132,6 +134,15 @@ def _explain(
         if step.outcome == "taken":
             return Explained(tried[-1].spans, tuple(tried))
     return Explained((), tuple(tried))
+
+
+def _is_named(text: str, min_confidence: float, must_ask: bool) -> bool:
+    """Return whether a mark, such as a label, says that the text holds a context.
+
+    A template without a context is learned from rows of which few have such a mark.
+    """
+    tried = [t for t in _try_rules(text, min_confidence, must_ask) if t.outcome == "taken"]
+    return bool(tried) and set(tried[0].rules) <= set(_NAMED)
 
 
 def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tried]:

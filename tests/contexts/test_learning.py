@@ -483,3 +483,24 @@ def test_the_words_above_two_statements_mean_both() -> None:
     for row in rows:
         found = [(span.start, span.end) for span in find_context(row["text"], templates=templates)]
         assert found == row["contexts"]
+
+
+def test_a_template_without_a_context_leaves_a_labelled_one_to_the_rules() -> None:
+    templates = (LearnedTemplate(("Name the ", ""), (), 11, 1.0, 0.9),)
+    passage = "The mill is in Varn. It stands by a river."
+    (found,) = find_context(f"Name the town.\n\nContext: {passage}", templates=templates)
+    assert found.rule == "label"
+    assert not find_context(f"Name the town of this text.\n\n{passage}", templates=templates)
+
+
+def test_a_request_with_a_passage_after_it_is_no_slot() -> None:
+    texts = [
+        f"Name the {thing} of {name}.{passage}"
+        for name in ("Erik Zafan", "Ada Brol", "Nia Kelm", "Tom Vasc")
+        for thing in ("capital", "mother", "last known place")
+        for passage in ("", f"\n\nPassage: It is said to be by {name}. Nobody knows more about it.")
+    ]
+    templates = learn_templates(texts, find_context)
+    for text in texts:
+        spans = find_context(text, templates=templates)
+        assert [text[s.start : s.end] for s in spans] == text.split("Passage: ")[1:]

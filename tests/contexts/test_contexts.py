@@ -317,7 +317,8 @@ def test_a_long_prompt_is_found_whole() -> None:
 
 
 # ------------------------------------------------------------------ real rows, when there
-EXPECTED_BLOCKS = {"cosmos_qa_only": 0, "commonsense_qa": 0, "ropes_": 2}
+# A passage with a hint below it is one context.
+EXPECTED_BLOCKS = {"cosmos_qa_only": 0, "commonsense_qa": 0, "ropes_prompt": 1, "ropes_": 2}
 
 
 @pytest.mark.slow

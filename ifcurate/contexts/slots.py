@@ -51,7 +51,7 @@ class Slot:
     """One slot of a template; shares are of its values that are not empty."""
 
     number: int
-    size: float  # words, the median
+    size: float  # words, the median; empty values count
     asking: float  # share that are questions or requests
     asks_last: float  # share that end in a question after other sentences
     choices: float  # share that are lists of options
@@ -61,7 +61,7 @@ class Slot:
     answers: float  # share of rows in which it is the response
     label: str  # kind of the label before it
     pointed: bool  # the fixed words before it refer to a text
-    apart: bool  # it does not continue the sentence of the fixed words before it
+    apart: bool  # it is no part of a sentence of the fixed words beside it
 
     @property
     def is_question(self) -> bool:
@@ -139,7 +139,7 @@ def _describe(fit: Fit, k: int, answers: float) -> Slot:
     label = _SENTENCE_END.split(line)[-1]
     return Slot(
         number=k,
-        size=median(map(count_words, filled)),
+        size=median(map(count_words, values)),
         asking=share(_is_request_value),
         asks_last=share(_asks_last),
         choices=0.0 if _are_steps(values, fit.responses) else share(is_choices),
@@ -149,11 +149,14 @@ def _describe(fit: Fit, k: int, answers: float) -> Slot:
         answers=answers,
         label=label_kind(before, label),
         pointed=any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
-        apart=_stands_apart(before) or share(lambda value: value[:1].isupper()) >= 0.8,
+        apart=bool(before.strip() or not _LAST_WORD.fullmatch(after))
+        and (_stands_apart(before) or share(lambda value: value[:1].isupper()) >= 0.8),
     )
 
 
 _SENTENCE_END = re.compile(r"[.?!]\s+")
+#: A fixed part that only ends the sentence of the slot before it: " it.", " me?", or a quotation.
+_LAST_WORD = re.compile(r"[ ][a-z]+[.?!]|[\"”’»)}\]]+[.?!。]")
 # The text after these labels may be what the request is about.
 _TO_BE_JUDGED = frozenset(["sentence", "statement", "claim", "hypothesis"])
 _LOOKED_AT = 600  # characters of a slot in which fields or items are sought

@@ -504,3 +504,15 @@ def test_a_request_with_a_passage_after_it_is_no_slot() -> None:
     for text in texts:
         spans = find_context(text, templates=templates)
         assert [text[s.start : s.end] for s in spans] == text.split("Passage: ")[1:]
+
+
+def test_turns_that_share_their_last_word_are_no_template_with_a_context() -> None:
+    turns = """\
+They sound good, but I will try the stir fry. Can you order the ingredients for me?
+I have some eggs and do not know what to cook with them. Can you help me?
+Hey, can you send an email to my boss for me?
+We are at 123 Main Street now. Could you find the nearest park to me?
+Good Italian food in New York is what I want. Would you find a place for me?
+That sounds delicious! But there is also a flight to book. Can you do that for me?"""
+    templates = learn_templates(turns.splitlines(), find_context)
+    assert not any(template.contexts for template in templates)

@@ -23,18 +23,24 @@ from .lines import (
     is_instruction,
     is_question,
     is_request,
+    is_statement,
     only_asks,
     reference_direction,
     sentences,
 )
 from .spans import ContextSpan, Mark, make_spans
-from .words import BASED_ON, NOUN_PATTERN, asks_in, mentions_question, n_words
+from .words import BASED_ON, NOUN_PATTERN, asks_in, count_words, mentions_question, n_words
 
 _HEAD = 1500  # characters in which the requests at the top are sought
 _DATA_LINE = re.compile(r"^\s*(?:<\w[^>]*>|[\[{|]|[-*•] |\d+[.)] |[^\s:]{1,20}: )", re.M)
 _MY_OWN = re.compile(r"\b(?:I|I'm|I've|my|we|our|you|your)\b", re.I)
 _COUNTED = re.compile(
     r"\b(?:how (?:much|many|long|far|fast|old)|calculate|what is the (?:total|sum|area))\b|多少",
+    re.I,
+)
+_ASKS_TO_MAKE = re.compile(
+    r"\s*(?:please |can you |could you )*(?:write|create|compose|generate|draft|design|produce|"
+    r"build|make|invent|pretend|imagine|brainstorm|suggest|plan)\b",
     re.I,
 )
 # "for this article", "about the following movie plot", but not "the following topic".
@@ -45,8 +51,10 @@ _TO_READ = re.compile(
 )
 _JUDGED = re.compile(r"\b(?:claim|statement|hypothesis|conclusion|answer|question)\b|:.", re.I)
 _THIS = re.compile(r"\b(?:this|that|these|those|it|he|she|they|him|her|them|here)\b", re.I)
+_ASKED = re.compile(r"[?？؟]")
 _LEADS_IN = re.compile(r"\W*(?:if|given|suppose|assum\w+|imagine)\b|[^.?!\n]{3,60}: ", re.I)
 _USED = re.compile(r"\b(?:begin|start|includ|contain|end)(?:s|ning|ting|ing|es)?\b", re.I)
+_MARKUP = re.compile(r"<(?:!doctype|\w+)\b[^>]*>.*</\w+>", re.I | re.S)
 _SENTENCES = re.compile(r"[.!?…](?=[\"”’»)]*(?:\s|$))|[。！？؟।]")
 
 
@@ -83,21 +91,35 @@ def find_between(text: str, marks: list[Mark]) -> list[ContextSpan]:
     pointed = top.pointing in ("below", "this") or bottom.pointing in ("above", "this")
     apart = not (top.on_line or bottom.on_line)
     asked = text[: top.end] + "\n" + text[bottom.start : full]
-    if announced := patterns.ANNOUNCEMENT.match(text, start, bottom.start):
-        start = announced.end()
-    if _holds_task(text, top, start, bottom.start):
+    about = pointed or (apart and _THIS.search(asked) is not None)
+    if _is_refused(text, top, start, bottom.start, pointed=about):
         return []
-    if _is_text(
-        text, start, bottom.start, pointed=pointed, apart=apart, beside=beside
-    ) or _is_asked_about(text[start : bottom.start], asked, apart=apart):
-        return make_spans(text, start, bottom.start, "between", at_least=2)
-    return []
+    if not (
+        _is_text(text, start, bottom.start, pointed=pointed, apart=apart, beside=beside)
+        or (
+            n_words(text, full, len(text)) <= 3
+            and _is_asked_about(text[start : bottom.start], asked, apart=apart)
+        )
+    ):
+        return []
+    return make_spans(text, start, bottom.start, "between", at_least=2)
 
 
 def _next_label(marks: list[Mark], at: int, otherwise: int) -> int:
-    """Return where the first label of a question or an answer after `at` begins."""
-    named = (m.start for m in marks if m.start >= at and m.kind in ("ask", "answer"))
+    """Return where the first label of a question, an answer or a hint after `at` begins."""
+    named = (m.start for m in marks if m.start >= at and m.kind in ("ask", "answer", "hint"))
     return next(named, otherwise)
+
+
+def _is_refused(text: str, top: _Top, start: int, end: int, *, pointed: bool) -> bool:
+    """Return whether a text cannot be the context, regardless of its form."""
+    if _asks_for_new_text(text[: top.end], pointed=pointed):
+        return True
+    if text.count('"', 0, start) % 2:
+        return True  # it begins inside a quotation
+    if _holds_task(text, top, start, end):
+        return True
+    return not pointed and _asks_first(text, start, end)
 
 
 def _holds_task(text: str, top: _Top, start: int, end: int) -> bool:
@@ -112,6 +134,18 @@ def _holds_task(text: str, top: _Top, start: int, end: int) -> bool:
     parts = sentences(text, line_start, end)
     last = text[slice(*parts[-1])] if parts else ""
     return is_request(last) or is_request(last.rpartition(", ")[2])
+
+
+def _asks_for_new_text(requests: str, *, pointed: bool) -> bool:
+    """Return whether requests ask for a new text, which is to use the text below."""
+    last_line = requests.strip().rsplit("\n", 1)[-1]
+    made = not pointed and _ASKS_TO_MAKE.match(requests)
+    return bool(made or patterns.SHAPE.search(last_line))
+
+
+def _asks_first(text: str, start: int, end: int) -> bool:
+    parts = sentences(text, start, min(end, start + 400))
+    return bool(parts) and is_request(text[slice(*parts[0])])
 
 
 def _read_top(text: str, full: int) -> _Top:
@@ -154,7 +188,7 @@ def _announces(line: str) -> bool:
     """Return whether a request that ends in a colon announces a text."""
     if asks_in(line):
         return True
-    if not is_request(line):
+    if not is_request(line) or patterns.ASKED_ABOUT.search(line):
         return False
     noun = _TO_READ.search(patterns.TO_BE_WRITTEN.sub(" ", line))
     return noun is not None and not (patterns.SHAPE.search(line) or _USED.search(line))
@@ -179,7 +213,7 @@ def _read_bottom(text: str, top: _Top, full: int) -> _Bottom:
     end = closing_request_start(text, top.end, full, strict=strict)
     if end < full:
         return _Bottom(end, _directions(text[end:full]))
-    if top.end and not top.pointing:
+    if strict or (top.end and not top.pointing):
         return _Bottom(full)
     end = _last_asked(text, max(text.rfind("\n", top.end, full) + 1, top.end, full - 3000), full)
     return _Bottom(end, _directions(text[end:full]), True) if end < full else _Bottom(full)
@@ -208,7 +242,9 @@ def _directions(asked: str) -> str:
 def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, beside: bool) -> bool:
     """Return whether a text is to be read, and is not part of the request."""
     body = text[start:end]
-    if is_directive(body, 1.2 if pointed else 0.6) or body[:1] == "(":
+    if body[:1] == "(" and body.rstrip()[-1:] == ")":
+        return False  # the answers to choose from
+    if is_directive(body, 1.2 if pointed else 0.6) or patterns.PERSONA.match(body[:60]):
         return False
     size = max(n_words(text, start, end), min(len(body), 600) // 12)
     if pointed:
@@ -235,20 +271,43 @@ def _is_asked_about(body: str, asked: str, *, apart: bool) -> bool:
 
     A question repeats their words, or a request on separate lines says "this" or "it".
     """
-    if _JUDGED.search(asked) or is_sum(body) or _LEADS_IN.match(body):
-        return False  # the request has what is to be judged, or the text is a premise
+    if _is_other(body, asked):
+        return False
+    parts = [line[a:b] for line in body.splitlines() for a, b in sentences(line, 0, len(line))]
+    stated = list(map(is_statement, parts))
     if apart and _THIS.search(asked):
+        return _is_stated(body, stated) or len(patterns.CODE_LOOK.findall(body)) > 1
+    if not (all(stated) and _ASKED.search(asked)) or _MY_OWN.search(asked):
+        return False
+    # In languages without a file of words, only the layout of the text is known.
+    unknown = apart and count_words(body) >= 6 and not ENGLISH.search(body + asked)
+    return unknown or shared_words(body, asked) >= 0.3
+
+
+def _is_stated(body: str, stated: list[bool]) -> bool:
+    """Return whether a text begins with a statement, and half of its sentences are statements."""
+    return stated[0] and sum(stated) >= 0.5 * len(stated) and count_words(body) >= 8
+
+
+def _is_other(body: str, asked: str) -> bool:
+    """Return whether a text is a premise, directions or a sum, or what is to be judged is in it."""
+    if _JUDGED.search(asked) or _COUNTED.search(asked):
         return True
-    asks = any(sign in asked for sign in "?？؟") and not _MY_OWN.search(asked)
-    return asks and shared_words(body, asked) >= 0.3
+    return len(body) > 4000 or bool(_LEADS_IN.match(body)) or is_directive(body) or is_sum(body)
 
 
 def _is_data(body: str) -> bool:
     """Return whether most lines are items of a list, rows of a table, fields or markup."""
-    if body[:1] == "<" and body.rstrip()[-1:] == ">":
+    if _MARKUP.fullmatch(body.strip()) or _is_table(body):
         return True
-    lines = [line for line in body[:3000].splitlines() if line.strip()]
+    n_lines = sum(bool(line.strip()) for line in body[:3000].splitlines())
+    return n_lines >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * n_lines
+
+
+def _is_table(body: str) -> bool:
+    """Return whether at least three lines have the same number of cells, divided by one mark."""
+    lines = [line for line in body[:3000].splitlines()[:20] if line.strip()]
+    if len(lines) < 3 or any(map(is_ended, lines)):
+        return False
     counts = ({line.count(mark) for line in lines} for mark in ",;\t")
-    is_table = any(len(n) == 1 and 0 not in n for n in counts) and not any(map(is_ended, lines))
-    is_list = len(_DATA_LINE.findall(body[:3000])) >= 0.6 * len(lines)
-    return len(lines) >= 3 and (is_table or is_list)
+    return any(len(n) == 1 and 0 not in n for n in counts)

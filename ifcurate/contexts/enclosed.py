@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from itertools import islice
 
 from . import patterns
+from .lines import WINDOW, label_before, line_asks
 from .spans import ContextSpan, closing_quote, make_spans
-from .words import NOUN_PATTERN, TAG, classify_label
+from .words import NOUN_PATTERN, TAG, classify_label, n_words
 
 _TAGS = ((TAG, "</{}>"), (patterns.SQUARE_TAG, "[/{}]"))
 _BEGIN = re.compile(
@@ -67,45 +68,126 @@ def _json_values(text: str) -> list[ContextSpan]:
     return spans if "ask" in kinds or at > 0 else []
 
 
+_EXAMPLE = re.compile(r"\W*examples?\b", re.I)
+
+
+def find_ruled(text: str) -> list[ContextSpan]:
+    """Find a text between two ruler lines that the line before announces."""
+    rulers = list(islice(patterns.RULER_LINE.finditer(text), 3))
+    if len(rulers) != 2:
+        return []
+    (start, content), (end, outer_end) = (ruler.span() for ruler in rulers)
+    left = max(0, start - 300)
+    line = text[left:start].rstrip().rpartition("\n")[2]
+    last = text[content:end].rstrip().rpartition("\n")[2].strip()
+    announced = re.search(rf"\b(?:{NOUN_PATTERN}|below|following)\b", line, re.I)
+    if not announced or classify_label(last)[0] or _EXAMPLE.match(text, content):
+        return []  # not announced, underlined headings, or examples
+    label = label_before(text, left, start)
+    cut_start = start if label is None else label
+    return make_spans(
+        text, content, end, "ruled", cut_start=cut_start, cut_end=outer_end, at_least=3
+    )
+
+
 def find_fenced(text: str) -> list[ContextSpan]:
     """Find texts and code between fences."""
+    pairs = _pair_fences(text)
+    if pairs is None:
+        return []
     spans: list[ContextSpan] = []
-    for opening, closing in _pair_fences(text):
-        inner, outer = (opening.end(), closing.start()), (opening.start(), closing.end())
-        spans += make_spans(text, *inner, "fence", cut_start=outer[0], cut_end=outer[1], at_least=3)
+    outside: list[str] = []
+    floor = 0
+    for opening, closing in pairs:
+        outside.append(text[floor : opening.start()][-WINDOW:])
+        before = outside[-1].rstrip().rsplit("\n", 1)[-1]
+        if not patterns.SHAPE.search(before):
+            spans += _between_fences(text, opening, closing)
+        floor = closing.end()
+    around = " ".join([*outside, text[floor:][:WINDOW]])
+    if len(spans) > 4 or len(around.split(None, 3)) < 2:
+        return []
     return spans
 
 
-def _pair_fences(text: str) -> list[tuple[re.Match[str], re.Match[str]]]:
-    """Return the pairs of opening and closing fences; none when one stays open."""
+def _pair_fences(text: str) -> list[tuple[re.Match[str], re.Match[str]]] | None:
+    """Return pairs of opening and closing fences; None for an open fence or more than 40."""
     pairs: list[tuple[re.Match[str], re.Match[str]]] = []
     opening: re.Match[str] | None = None
-    for match in islice(patterns.FENCE.finditer(text), 40):
+    for n_fences, match in enumerate(patterns.FENCE.finditer(text)):
+        if n_fences > 40:
+            return None
         if opening is None:
             opening = match
         elif match["fence"] == opening["fence"] and not match["info"]:
             pairs.append((opening, match))
             opening = None
-    return pairs if opening is None else []
+    return pairs if opening is None else None
+
+
+def _between_fences(text: str, opening: re.Match[str], closing: re.Match[str]) -> list[ContextSpan]:
+    start, end = opening.end(), closing.start()
+    cut = opening.start(), closing.end()
+    return make_spans(text, start, end, "fence", cut_start=cut[0], cut_end=cut[1], at_least=3)
+
+
+_NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\w*|line)\b", re.I)
 
 
 def find_named_quote(text: str) -> list[ContextSpan]:
-    """Find a long quotation after the words that name it: "Who speaks in the text "..."?"."""
+    """Find a long quotation or a text in brackets directly after the words that name it.
+
+    "Who speaks in the text "..."?", "Using the notes in the brackets [...], say ...".
+    """
     if not any(mark in text for mark in _OPENING):  # the pattern ends in one, and is slow
         return []
     for named in islice(_NAMED.finditer(text), 20):
         start = named.end() - 1
         stop = text.find("\n\n", start)
-        end = closing_quote(text, start, len(text) if stop < 0 else stop) + 1
-        if spans := make_spans(text, start, end, "lead", at_least=10):
-            return spans
+        stop = len(text) if stop < 0 else stop
+        bracket = text[start] in _BRACKETS
+        end = (_closing_bracket if bracket else closing_quote)(text, start, stop) + 1
+        if (
+            end <= start
+            or n_words(text, start, end) < 10
+            or not _is_request_value(text, start, end)
+        ):
+            continue
+        inner = (start + 1, end - 1) if bracket else (start, end)
+        # No blank is left before a comma or the mark at the end of the sentence.
+        blank = text[start - 1].isspace() and text[end : end + 1] in ",.;:?!"
+        return make_spans(text, *inner, "lead", cut_start=start - blank, cut_end=end, at_least=10)
     return []
 
 
-_OPENING = '"“«„'
+def _is_request_value(text: str, start: int, end: int) -> bool:
+    """Return whether the words around a quotation ask, and do not say what to write."""
+    before = text[max(0, start - 300) : start].rpartition("\n")[2]
+    after = text[end : end + 300].partition("\n\n")[0]
+    if patterns.TO_BE_WRITTEN.search(before) or _NOT_QUOTED.search(before[-60:]):
+        return False
+    mark = "?" if after.lstrip()[:1] in ("?", "？") else ""
+    return any(map(line_asks, (before.rstrip() + mark, after.lstrip(" .,;:"))))
+
+
+_BRACKETS = {"[": "]", "(": ")"}
+_OPENING = '"“«„[('
 _NAMED = re.compile(
     rf"\b(?:the|this|these|following|my)(?: [\w'-]{{1,20}}){{0,3}}? "
-    rf"(?:{NOUN_PATTERN})(?: below| here| in (?:the )?quot(?:es|ation marks))?[ \t]?:? ?"
+    rf"(?:{NOUN_PATTERN}|brackets|parentheses|quotes|quotation(?: marks)?)"
+    r"(?: below| here| in (?:the )?(?:brackets|parentheses|quotes|quotation marks))?[ \t]?:? ?"
     rf"[{re.escape(_OPENING)}]",
     re.I,
 )
+
+
+def _closing_bracket(text: str, start: int, end: int) -> int:
+    """Return the place of the bracket that closes the one at `start`; -1 if there is none."""
+    depth = 0
+    for match in re.finditer(
+        rf"[{re.escape(text[start] + _BRACKETS[text[start]])}]", text[start:end]
+    ):
+        depth += 1 if match[0] == text[start] else -1
+        if depth == 0:
+            return start + match.start()
+    return -1

@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 
 from ifcurate.options.data import MIN_CONFIDENCE
 
-from .asking import lacks_question, remains_asking, shrink, trim_requests
+from .asking import announces_question, lacks_question, remains_asking, shrink, trim_requests
 from .between import find_between
-from .enclosed import find_fenced, find_keys, find_named_quote, find_tags
+from .enclosed import find_fenced, find_keys, find_named_quote, find_ruled, find_tags
 from .forms import is_choices, is_directive
 from .learned_template import LearnedTemplate, find_in_template, match_template
 from .lines import is_only_asking
 from .marks import find_labelled, find_marks, find_numbered
 from .one_line import prepare
-from .pointing import find_lead, find_paragraph
+from .pointing import find_above, find_lead, find_long
 from .spans import ContextSpan, Mark, rest_of
 from .words import Language, add_languages
 
@@ -34,12 +34,14 @@ _Finder = Callable[[str, list[Mark]], list[ContextSpan]]
 #: The steps of the search in their order: the names of the rules, and the function.
 STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("tag",), lambda text, marks: find_tags(text)),
+    (("ruled",), lambda text, marks: find_ruled(text)),
     (("key",), lambda text, marks: find_keys(text)),
-    (("label", "heading"), lambda text, marks: _find_named(text, marks)),
+    (("label", "heading", "phrase", "hint"), lambda text, marks: _find_named(text, marks)),
     (("numbered",), find_numbered),
     (("lead",), lambda text, marks: find_named_quote(text) or find_lead(text, marks)),
     (("fence",), lambda text, marks: find_fenced(text)),
-    (("paragraph",), find_paragraph),
+    (("above",), find_above),
+    (("long-paragraph",), find_long),
     (("between",), find_between),
 )
 
@@ -141,8 +143,10 @@ def _is_named(text: str, min_confidence: float, must_ask: bool) -> bool:
 
     A template without a context is learned from rows of which few have such a mark.
     """
-    tried = [t for t in _try_rules(text, min_confidence, must_ask) if t.outcome == "taken"]
-    return bool(tried) and set(tried[0].rules) <= set(_NAMED)
+    for tried in _try_rules(text, min_confidence, must_ask):
+        if tried.outcome == "taken":
+            return set(tried.rules) <= set(_NAMED)
+    return False
 
 
 def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tried]:
@@ -184,26 +188,28 @@ def _trim(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
 
 
 def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
-    """Return the spans without a request that only they have; [] when none would remain."""
+    """Return the spans without a request that only they have; [] when no request would remain."""
     if remains_asking(text, taken):
-        return taken
+        if not lacks_question(rest_of(text, taken)):
+            return taken
+        return _arrange(text, shrink(text, taken)) or taken
     shrunk = _arrange(text, shrink(text, taken))
     return shrunk if shrunk and remains_asking(text, shrunk) else []
 
 
 #: Rules that find a document in a system message, where only marks and leads count.
-_IN_SYSTEM = ("tag", "label", "numbered", "lead", "fence")
+_IN_SYSTEM = ("tag", "ruled", "label", "numbered", "lead", "fence")
 #: Rules whose mark alone shows that a text follows.
-_NAMED = ("tag", "key", "label", "heading")
+_NAMED = ("tag", "key", "label", "heading", "phrase")
 #: Rules that locate a text only by the requests around it.
-_WEAK = ("lead", "paragraph", "between")
+_WEAK = ("phrase", "lead", "above", "long-paragraph", "between")
 
 
 def _is_request(body: str, rule: str) -> bool:
     """Return whether a text is a question, an instruction or the choices that belong to one."""
     if is_only_asking(body):
         return True
-    return rule not in _NAMED and is_choices(body)
+    return rule not in _NAMED and (is_choices(body) or announces_question(body))
 
 
 def find_document(text: str) -> list[ContextSpan]:
@@ -220,12 +226,16 @@ def find_document(text: str) -> list[ContextSpan]:
 
 
 def _find_named(text: str, marks: list[Mark]) -> list[ContextSpan]:
-    """Find labelled texts; several of them may be one numbered list."""
-    spans = find_labelled(text, marks)
+    """Find labelled texts; a long hint counts as one beside the text that it belongs to."""
+    spans, hints = find_labelled(text, marks)
     if numbered := find_numbered(text, marks) if len(spans) > 1 else []:
         first, last = numbered[0].outer_start, numbered[0].end
         spans = [span for span in spans if span.end <= first or span.start >= last] + numbered
-    return spans
+    if hints and not spans:
+        spans = find_lead(text, marks) or find_above(text, marks)
+    return spans + [
+        h for h in hints if all(h.start >= span.end or h.end <= span.start for span in spans)
+    ]
 
 
 def _arrange(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:

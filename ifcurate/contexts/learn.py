@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
+from . import patterns
 from .choose import choose_contexts
 from .forms import shared_start
 from .learned_template import LearnedTemplate, match_template
@@ -60,6 +61,7 @@ def learn_templates(
         left = _take_groups(left, words, keys, templates, evidence)
         if len(left) < _LEAST_ROWS:
             break
+    templates += _learn_plain(left, len(rows), evidence)
     return tuple(sorted(templates, key=lambda template: (-template.n_fixed, template.parts)))
 
 
@@ -159,6 +161,28 @@ def _learn_group(group: list[str], evidence: Evidence) -> LearnedTemplate | None
     return choose_contexts(parts, distinct, len(group), evidence) if parts else None
 
 
+# A text and its question: where they are divided, and which of the two slots is the text.
+_PLAIN = tuple((("", between, ""), (number,)) for between in ("\n\n", "\n") for number in (0, 1))
+
+
+def _learn_plain(rows: Sequence[str], n_all: int, evidence: Evidence) -> list[LearnedTemplate]:
+    """Learn a template without fixed words from rows that are a text and a question.
+
+    At least 90% of the rows must have two parts, and only one of them asks. The two parts may
+    share a line when most rows of the source are left and share no words.
+    """
+    distinct = list(dict.fromkeys(rows))[:_MOST_ROWS]
+    if len(distinct) < _LEAST_ROWS:
+        return []
+    unlike = len(rows) >= 0.5 * n_all and not any(map(_WORD.search, induce_parts(distinct) or ()))
+    one_line = [(("", ""), ())] if unlike else []
+    for parts, contexts in (*_PLAIN, *one_line):
+        template = choose_contexts(parts, distinct, len(rows), evidence, contexts)
+        if template and template.contexts and (template.asks or template.contexts == contexts):
+            return [template]
+    return []
+
+
 def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
     """Return the fixed parts: what all texts have, once and in the same order.
 
@@ -246,6 +270,8 @@ def _is_fixed(run: str, segments: list[str]) -> bool:
 
 def _may_be_chance(run: str, segments: list[str]) -> bool:
     """Return whether long texts may share a run by chance, such as "at the" or ".."."""
+    if patterns.BLANK.search(run) and "\n" not in run:
+        return True
     if any(ch in run for ch in '\n:：?？"“”„«»|=<>#[]{}→') or len("".join(run.split())) >= 8:
         return False
     return min(len(segment.split(None, 40)) for segment in segments) > 40

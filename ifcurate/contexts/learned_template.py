@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from .lines import label_before, last_request_start
+from .lines import first_request_end, is_question, label_before, last_request_start
 from .spans import OPENING_MARKS, ContextSpan, make_spans
 
 _CLOSING = "\"”»«“'’`」』"
@@ -16,7 +16,7 @@ _ENDED_QUOTE = re.compile(r"[.!?…]?«")  # the end of »a German quotation«
 
 
 #: The place of a request in the slot of the context; "" if there is none.
-Asks = Literal["", "last"]
+Asks = Literal["", "first", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class LearnedTemplate:
             return f"{self.n_rows} rows share a template without a context: {shown}"
         numbers = " and ".join(str(k + 1) for k in self.contexts)
         which = f"slot {numbers} is" if len(self.contexts) == 1 else f"slots {numbers} are"
-        place = " before its request" if self.asks else ""
+        place = {"": "", "first": " after its request", "last": " before its request"}[self.asks]
         return f"{self.n_rows} rows share a template; {which} the context{place}: {shown}"
 
     def as_record(self) -> dict[str, Any]:
@@ -77,7 +77,14 @@ def match_template(text: str, template: LearnedTemplate) -> list[tuple[int, int]
     if places is None:
         return None
     edges = [len(first), *(edge for place in places for edge in place), end - len(last)]
-    return list(zip(edges[::2], edges[1::2], strict=True))
+    slots = list(zip(edges[::2], edges[1::2], strict=True))
+    if (
+        template.contexts
+        and not are_distinct(template.parts)
+        and not _has_its_question(text, slots, template)
+    ):
+        return None
+    return slots
 
 
 def _place_inner(
@@ -106,6 +113,23 @@ def _place_inner(
     return [*before, *reversed(behind)] if left <= right else None
 
 
+def _has_its_question(
+    text: str, slots: Sequence[tuple[int, int]], template: LearnedTemplate
+) -> bool:
+    """Return whether a slot beside the context is a question, and the context is not.
+
+    Only the question distinguishes a template without fixed words from any other text.
+    """
+    spans = [without_request(text, slots[k], template.asks) for k in template.contexts]
+    if any(start == end for start, end in spans):
+        return False
+    if template.asks:
+        return True
+    # A question mark may be a fixed part.
+    asked = [is_question(text[start : end + 1].rstrip("\n")) for start, end in slots]
+    return any(asked) and not any(asked[k] for k in template.contexts)
+
+
 def find_in_template(
     text: str, template: LearnedTemplate, slots: Sequence[tuple[int, int]]
 ) -> list[ContextSpan]:
@@ -114,18 +138,22 @@ def find_in_template(
     for number in template.contexts:
         start, end = slots[number]
         slot = without_request(text, (start, end), template.asks)
-        left = max(0, start - len(template.parts[number]))  # the fixed part before the slot
+        # The fixed part before the slot; none where the request is between.
+        left = max(0, start - len(template.parts[number])) if slot[0] == start else slot[0]
         made = _find_in_slot(text, slot, left)
         spans += [replace(span, confidence=template.confidence) for span in made]
     return spans
 
 
 def without_request(text: str, slot: tuple[int, int], asks: Asks) -> tuple[int, int]:
-    """Return a slot without the request at its end ("last").
+    """Return a slot without the request at its start ("first") or its end ("last").
 
     The result is empty in a row without such a request.
     """
     start, end = slot
+    if asks == "first":
+        begins = first_request_end(text, start, end)
+        return (begins, end) if begins > start else (start, start)
     if asks == "last":
         marked = end + (text[end : end + 1] in tuple("?？؟"))  # the mark is a fixed part
         at = last_request_start(text, start, marked)

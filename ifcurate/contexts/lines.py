@@ -18,11 +18,13 @@ from .words import (
     MORE_VERBS,
     POINTS_BACK,
     POINTS_ON,
+    QUESTION_AND_ORDER,
     TASK_START,
     asks_in,
     classify_label,
     count_words,
     is_request_label,
+    mentions_question,
     reference_direction_in,
 )
 
@@ -47,6 +49,7 @@ def is_question(line: str) -> bool:
         and bool(
             (line.rstrip("\"'”’»」*_)] ").endswith(("?", "？", "؟")) and _LETTER.search(line))
             or patterns.QUESTION_START.match(line)
+            or QUESTION_AND_ORDER.fullmatch(line)
         )
         and not is_spoken(line)
         and not (patterns.OPTION.match(line) and line[:1] in "-*•+")
@@ -79,10 +82,10 @@ def is_instruction(line: str) -> bool:
 
 
 def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
-    """Yield the lines from the last to the first: where each starts, and its first characters."""
+    """Yield the lines from the last to the first: where each starts, and its text."""
     while end > start:
         line_start = text.rfind("\n", start, end) + 1 or start
-        yield line_start, text[line_start : min(end, line_start + WINDOW)].strip()
+        yield line_start, text[line_start:end] if end - line_start <= WINDOW else ""
         if line_start == start:
             return
         end = line_start - 1
@@ -91,38 +94,68 @@ def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
 def closing_request_start(text: str, start: int, end: int, *, strict: bool) -> int:
     """Return where the questions and instructions that close `start:end` begin, or `end`.
 
-    With `strict` the question precedes the text. Only an instruction that refers back then
-    closes the text.
+    With `strict` the question precedes the text. Only an instruction after a blank line, or one
+    that refers back, then closes the text.
     """
-    cut, n_options = end, 0
-    for line_start, line in islice(_lines_back(text, start, end), 201):
-        if not line:
+    cut, pending, instructed, gap = end, 0, False, False
+    for line_start, raw in islice(_lines_back(text, start, end), 201):
+        line = raw.strip()
+        if not line and _is_blank(raw, text, line_start, end):
+            gap = True
             continue
-        if not text[max(start, line_start - 400) : line_start].strip():
-            break  # nothing would be left in front
-        apart = (
-            text[max(0, line_start - 4) : line_start]
-            .replace("\r", "")
-            .replace(" ", "")
-            .endswith("\n\n")
-        )
-        if _closes(line, strict=strict, apart=apart):
-            cut = line_start
-        elif n_options < 12 and patterns.OPTION.match(line):
-            n_options += 1
-        else:
+        if not line or not text[max(start, line_start - 400) : line_start].strip():
+            break  # too long a line to be asked, or nothing would be left in front
+        blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
+        kind = _closing_kind(line, raw, blank_before=blank_before, strict=strict)
+        apart = kind == "question" and gap and cut < end and not pending
+        separate = apart and (instructed or has_statement_first(line))
+        if kind == "option" and pending < 12:
+            pending += 1
+        elif kind not in ("task", "ruler", "question") or separate:
             break
+        else:
+            cut = line_start
+            instructed |= kind == "task"
+        gap = False
     return cut
 
 
-def _closes(line: str, *, strict: bool, apart: bool) -> bool:
-    """Return whether a line at the end of a text is a request; `apart` after a blank line."""
-    if is_instruction(line) or patterns.MANNER.match(line):
-        closes = not strict or (apart and patterns.ORDER.match(line))
-        return bool(closes or POINTS_BACK.search(line))
-    if re.match(r"the (?:\w+ )?above\b", line, re.I):
+def _is_blank(raw: str, text: str, at: int, end: int) -> bool:
+    """Return whether a line without text is blank, not too long for `_lines_back`."""
+    return bool(raw) or at == end or not text[at].strip()
+
+
+_ABOVE_FIRST = re.compile(r"the (?:\w+ )?above\b", re.I)
+
+
+def _closing_kind(line: str, raw: str, *, blank_before: bool, strict: bool) -> str:
+    """Classify a line at the end of a text: "task", "ruler", "question", "option" or ""."""
+    if is_instruction(line) or (blank_before and len(line) < 250 and patterns.MANNER.match(line)):
+        closes = not strict or (blank_before and patterns.ORDER.match(line))
+        return "task" if closes or POINTS_BACK.search(line) else ""
+    if _is_about_task(line):
+        return "task"
+    if patterns.RULER_LINE.match(raw):
+        return "ruler"
+    if is_question(line) and not strict:
+        return "question"
+    return "option" if len(line) <= 200 and patterns.OPTION.match(line) else ""
+
+
+def _is_about_task(line: str) -> bool:
+    """Return whether a line refers to the text above, or to a text and its question."""
+    if _ABOVE_FIRST.match(line):
         return True
-    return is_question(line) and not strict
+    return mentions_question(line) and reference_direction(line) in ("below", "above")
+
+
+def _ends_blank(text: str) -> bool:
+    return text.replace("\r", "").replace(" ", "").endswith("\n\n")
+
+
+def has_statement_first(question: str) -> bool:
+    """Return whether a line that ends in a question first states something, as a paragraph does."""
+    return len(question) > 100 and re.search(r"[.!?] +[A-Z]", question) is not None
 
 
 ENGLISH = re.compile(r"\b(?:the|and|with|what|who|how|you|this|or|it|of|to|in)\b", re.I)
@@ -240,7 +273,10 @@ def line_asks(line: str) -> bool:
     if label:
         name = label["name"].strip().lower()
         kind = classify_label(name)[0]
-        if is_request_label(name) or is_instruction(name) or name.endswith(" line"):
+        if is_request_label(name) or (kind == "ask" and line[label.end() :].strip(" *\"'")):
+            return True
+        orders = is_instruction(name) or MORE_VERBS.match(name) or name.endswith(" line")
+        if orders and kind != "answer":  # "Output:" is a verb and a label
             return True
         line = line[label.end() :] if kind else line
     return any(is_request(line[a:b]) for a, b in sentences(line, 0, len(line)))
@@ -273,17 +309,38 @@ def label_before(text: str, left: int, at: int) -> int | None:
     line_start = left + head.rfind("\n") + 1
     line = text[line_start : left + len(head)]
     label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
-    named = label and classify_label(label["name"].strip())[0] in ("context", "phrase")
-    return line_start if named or BARE_LEAD.fullmatch(line) else None
+    if label and classify_label(label["name"].strip())[0] in ("context", "phrase"):
+        return line_start
+    if line and (BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":： "))[0] == "phrase"):
+        return line_start
+    return None
+
+
+# A label after the text of a slot, on the same line. The fields of a form begin their lines.
+_LABEL_IN_LINE = re.compile(r"[^\n\w]*[^\W\d_][^\n:：]{0,40}[:：]")
 
 
 def belongs_to_request(part: str) -> bool:
     """Return whether a fixed part announces, refers or asks, so that it is not inside a context."""
-    return "?" in part or any(
-        reference_direction(line) or is_request(line[start:end])
-        for line in map(str.strip, part.splitlines())
+    if "?" in part or _LABEL_IN_LINE.match(part):
+        return True
+    lines = [line.strip() for line in part.splitlines()]
+    return any(announces(line) or says_what_follows(line) for line in lines) or any(
+        is_request(line[start:end])
+        for line in lines
         for start, end in sentences(line, 0, len(line))
     )
+
+
+def says_what_follows(line: str) -> bool:
+    """Return whether a line is more than the name of a field: "The reading on Monday was:"."""
+    return line.endswith(":") and count_words(line) >= 4
+
+
+def announces(line: str) -> bool:
+    """Return whether a line announces a text or refers to one, and is no sentence."""
+    names = line.endswith((":", "：")) or (not line.endswith(".") and count_words(line) <= 5)
+    return names and bool(reference_direction(line))
 
 
 def only_asks(line: str) -> bool:

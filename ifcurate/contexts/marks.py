@@ -9,15 +9,18 @@ from itertools import islice, pairwise
 
 from . import patterns
 from .lines import (
+    WINDOW,
+    announces,
     closing_request_start,
+    is_complete_request,
     label_before,
 )
 from .spans import ContextSpan, Mark, make_spans
-from .words import NOT_ASKED, classify_label
+from .words import ASIDES, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
 
 MAX_LINES = 20000  # lines that look like labels, known or not
 MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
-CONTEXT_KINDS = ("label", "heading")
+CONTEXT_KINDS = ("label", "heading", "phrase")
 
 
 def find_marks(text: str) -> list[Mark]:
@@ -25,18 +28,14 @@ def find_marks(text: str) -> list[Mark]:
     marks: list[Mark] = []
     for start, content, name, heading in sorted(_label_lines(text)):
         kind, noun = classify_label(name.strip())
-        inner = kind == "context" and marks and marks[-1].kind == "heading" and not heading
-        if not kind or inner or (marks and marks[-1].start == start):
+        if not kind or (marks and marks[-1].start == start):
             continue
-        rule = {"context": "heading" if heading else "label", "phrase": "label"}.get(kind, kind)
+        rule = {"context": "heading" if heading else "label"}.get(kind, kind)
         marks.append(Mark(start, content, rule, noun))
         if len(marks) >= MAX_MARKS:
             break
-    letters = [mark for mark in marks if mark.noun in ("q", "a")]
-    if len({mark.noun for mark in letters}) < len(letters):  # the speakers of a dialogue
-        marks = [mark for mark in marks if mark not in letters]
     marks += _empty_label_at_end(text, marks)
-    return _join_compared(text, marks)
+    return _drop_doubtful(_join_compared(text, marks))
 
 
 _PAIRS = (("sentence", "sentence"), ("statement", "statement"))
@@ -47,7 +46,7 @@ _FIRST, _SECOND = (
 
 
 def _join_compared(text: str, marks: list[Mark]) -> list[Mark]:
-    """Return the marks; of two numbered sentences the first is a text."""
+    """Return the marks; of two numbered sentences the first is a text, and both if compared."""
     for i, (first, second) in enumerate(pairwise(marks)):
         if (
             (first.noun, second.noun) in _PAIRS
@@ -55,6 +54,10 @@ def _join_compared(text: str, marks: list[Mark]) -> list[Mark]:
             and _SECOND.match(text, second.start)
         ):
             marks[i] = replace(first, kind="label")
+            behind = text[second.content :].partition("\n")[2]
+            around = text[: first.start][-WINDOW:] + behind[:WINDOW]
+            if patterns.COMPARES.search(around):
+                marks[i + 1] = replace(second, kind="label")
             break
     return marks
 
@@ -66,6 +69,10 @@ def _label_lines(text: str) -> Iterator[tuple[int, int, str, bool]]:
         yield match.start(), match.end(), match["name"], heading
     for match in islice(patterns.HEADING_LINE.finditer(text), MAX_LINES):
         yield match.start(), match.end(), match["name"], True
+    for match in islice(patterns.RULER_LINE.finditer(text), MAX_LINES):  # an underlined heading
+        start = text.rfind("\n", max(0, match.start() - 60), max(0, match.start() - 1)) + 1
+        if name := patterns.HEADING_WORDS.fullmatch(text, start, max(0, match.start() - 1)):
+            yield start, match.end(), name["name"], True
 
 
 def _empty_label_at_end(text: str, marks: list[Mark]) -> list[Mark]:
@@ -78,7 +85,33 @@ def _empty_label_at_end(text: str, marks: list[Mark]) -> list[Mark]:
     return [Mark(start, match.end(), "ask", "")]
 
 
-def after_examples(text: str, marks: list[Mark]) -> list[Mark]:
+def _drop_doubtful(marks: list[Mark]) -> list[Mark]:
+    """Leave out the speakers "Q:" and "A:" of a dialogue, and labels inside an article."""
+    letters = [m for m in marks if m.noun in ("q", "a")]
+    talk = len(letters) > 2
+    kept: list[Mark] = []
+    for mark in marks:
+        if not _is_speaker_label(mark, kept, talk=talk) and not _is_inner(mark, kept):
+            kept.append(mark)
+    return kept
+
+
+def _is_speaker_label(mark: Mark, kept: list[Mark], *, talk: bool) -> bool:
+    """Return whether "Q" or "A" is a speaker in a dialogue, or an answer without a question."""
+    if mark.noun not in ("q", "a"):
+        return False
+    return talk or (mark.noun == "a" and not any(m.noun == "q" for m in kept))
+
+
+def _is_inner(mark: Mark, kept: list[Mark]) -> bool:
+    """Return whether a label is inside an article."""
+    if mark.kind != "label":
+        return False
+    around = kept[-1].kind if kept else ""
+    return around == "heading" or (around in CONTEXT_KINDS and mark.noun in INNER_NOUNS)
+
+
+def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:
     """Drop the worked examples of a few-shot prompt: only the marks of the last case remain."""
     contexts = [i for i, m in enumerate(marks) if m.kind in CONTEXT_KINDS]
     limits = [*(mark.start for mark in marks[1:]), len(text)]
@@ -86,8 +119,8 @@ def after_examples(text: str, marks: list[Mark]) -> list[Mark]:
     same = [i for i in contexts if marks[i].noun == marks[contexts[0]].noun]
     between = [i for i in filled if same[0] < i < same[-1]] if same else []
     if not between or contexts[0] > filled[0]:
-        return marks
-    return [] if filled[-1] > same[-1] else marks[between[-1] :]
+        return marks, False
+    return ([] if filled[-1] > same[-1] else marks[between[-1] :]), True
 
 
 def _is_answered(text: str, mark: Mark, limit: int) -> bool:
@@ -95,30 +128,69 @@ def _is_answered(text: str, mark: Mark, limit: int) -> bool:
     return mark.kind == "answer" and bool(text[mark.content : limit].strip(" *\r\n\t\"'"))
 
 
-def find_labelled(text: str, marks: list[Mark]) -> list[ContextSpan]:
-    """Find texts under a label or a heading."""
-    marks = after_examples(text, marks)
+def find_labelled(text: str, marks: list[Mark]) -> tuple[list[ContextSpan], list[ContextSpan]]:
+    """Find texts under a label, a heading or a phrase; and hints as long as a paragraph."""
+    marks, few_shot = after_examples(text, marks)
     spans: list[ContextSpan] = []
+    hints: list[ContextSpan] = []
     asked = False
+    pending: int | None = None  # the label that only heads further labels
     limits = [*(mark.start for mark in marks[1:]), len(text)]
     for mark, limit in zip(marks, limits, strict=False):
-        if mark.kind not in CONTEXT_KINDS:
-            asked = asked or mark.noun not in NOT_ASKED
+        if mark.kind in ("ask", "answer"):
+            asked = asked or (limit - mark.content > 8 and mark.noun not in NOT_ASKED)
             continue
-        end = closing_request_start(text, mark.content, limit, strict=asked)
-        end = _other_field(text, mark.content, end)
-        least = 25 if mark.noun in ("note", "notes") else 2
-        spans += make_spans(
-            text, mark.content, end, mark.kind, cut_start=mark.start, at_least=least
+        label_start = mark.start if pending is None else pending
+        if not text[mark.content : limit].strip():
+            pending = label_start
+            continue
+        pending = None
+        made = _find_under(
+            text, mark, limit, label_start, asked=asked, least=_least_words(mark, few_shot=few_shot)
         )
-    return spans
+        (hints if mark.kind == "hint" else spans).extend(made)
+    return spans, hints
+
+
+def _find_under(
+    text: str, mark: Mark, limit: int, label_start: int, *, asked: bool, least: int
+) -> list[ContextSpan]:
+    """Find the text under one mark, which ends at `limit` or where requests after it begin."""
+    before = text[max(0, mark.start - 400) : mark.start].strip().rsplit("\n", 1)[-1]
+    end = closing_request_start(
+        text, mark.content, limit, strict=asked or is_complete_request(before)
+    )
+    start = _after_announcement(text, mark.content, end)
+    if before.lower().lstrip("#* ").startswith("example"):
+        return []
+    if mark.kind == "label":
+        end = _other_field(text, mark.content, end)
+    made = make_spans(text, start, end, mark.kind, cut_start=label_start, at_least=least)
+    return [span for span in made if not patterns.PERSONA.match(text, span.start)]
+
+
+def _after_announcement(text: str, start: int, end: int) -> int:
+    """Return the position after a first line that announces the text under a heading."""
+    at = start + len(text[start:end]) - len(text[start:end].lstrip())
+    line_end = text.find("\n", at, min(end, at + 200))
+    return line_end if line_end > 0 and announces(text[at:line_end].strip()) else start
 
 
 def _other_field(text: str, start: int, end: int) -> int:
     """Return where the last line begins if it alone has a label, which is unknown; else `end`."""
     labels = list(islice(patterns.LABEL_LINE.finditer(text, start + 1, end), 2))
     line = text.rfind("\n", start, len(text[start:end].rstrip()) + start) + 1
-    return line if len(labels) == 1 and labels[0].start() == line > start else end
+    alone = len(labels) == 1 and labels[0].start() == line > start
+    return line if alone and " " not in labels[0]["name"] else end
+
+
+def _least_words(mark: Mark, *, few_shot: bool) -> int:
+    """Return how many words a text under a label must have."""
+    if mark.kind == "hint" or mark.noun in ASIDES & {"note", "notes"}:
+        return 25
+    if few_shot:
+        return 4
+    return 1 if mark.noun in MAY_BE_SHORT else 2
 
 
 def find_numbered(text: str, marks: list[Mark]) -> list[ContextSpan]:

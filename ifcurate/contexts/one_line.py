@@ -17,19 +17,14 @@ from itertools import islice
 from . import patterns
 from .lines import line_asks
 from .spans import ContextSpan
-from .words import classify_label, is_request_label
+from .words import ASIDES, classify_label, is_request_label
 
-_INST = re.compile(
-    r"\A(?:<s>|\s){0,9}\[INST\](?P<body>(?:(?!\[INST\]).)*?)\[/INST\]\s*(?:\w+:)?\Z", re.S
-)
-_ONE_TURN = re.compile(
-    r"\A\s{0,9}(?:user|human)[ \t]?:"
-    r"(?P<body>(?:(?!\n[ \t]*(?:user|human|assistant|ai|bot)[ \t]?:).)*)"
-    r"\n[ \t]*(?:assistant|ai|bot|model)[ \t]?:\Z",
-    re.I | re.S,
-)
+_INST = re.compile(r"\A\s*(?:<s>)?\s*\[INST\](?P<body>.*?)\[/INST\]\s*(?:\w+:)?\s*\Z", re.S)
 _CHATML_USER = re.compile(r"<\|im_start\|>user[ \t]*\n?")
 _CHATML_END = re.compile(r"<\|im_end\|>")
+_SPEAKERS = re.compile(r"\s*(?:user|human)[ \t]?:", re.I)
+_TURN = re.compile(r"^[ \t]*(?:user|human|assistant|ai|bot|model)[ \t]?:", re.I | re.M)
+_TURN_END = re.compile(r"\n[ \t]*(?:assistant|ai|bot|model)[ \t]?:\s*\Z", re.I)
 _MOST = 2000  # colons in a line; a line with more is data
 _COLON = re.compile(r"[ \t\u00a0\u202f]?(?::(?=[ \t\r\n]|$|[\"“'A-Z]|[^\x00-\x7f])|：)")
 _STOP = re.compile(
@@ -92,7 +87,9 @@ def _places(text: str) -> Iterator[int]:
 
 
 def _is_known(name: str) -> bool:
-    return classify_label(name)[0] in ("context", "ask", "answer") or is_request_label(name.lower())
+    return classify_label(name)[0] in ("context", "ask", "answer", "hint") or is_request_label(
+        name.lower()
+    )
 
 
 def _in_line(
@@ -128,24 +125,40 @@ def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool)
     if not _is_known(name):  # a slot for the answer, regardless of its name
         return ends and bool(before) and len(name.split()) <= 2
     if kind == "context":
+        if ends or name.lower() in ASIDES:
+            return False
         return bool(before) or (at - start <= 400 and line_asks(text[start:at]))
     # An answer that is there belongs to a worked example, or to the text.
-    return ends or kind == "ask" or classify_label(before)[0] == "ask"
+    return ends or kind in ("ask", "hint") or classify_label(before)[0] == "ask"
 
 
 def _inner_prompt(text: str) -> tuple[int, int]:
     """Return the part of a prompt inside chat markers that it contains; otherwise all of it.
 
-    The markers are ``[INST] ... [/INST]`` around all of it, the only turn of "User: ...
-    Assistant:", and the last user turn of ChatML.
+    The markers are ``[INST] ... [/INST]`` around all of it, the last user turn of ChatML, and a
+    single turn "User: ... Assistant:".
     """
-    if match := _INST.match(text.rstrip()) or _ONE_TURN.match(text.rstrip()):
-        return _left_stripped(text, *match.span("body"))
+    head = text[:40].lstrip()
+    if head.startswith(("[INST]", "<s>")) and text.count("[INST]") == 1:
+        match = _INST.match(text)
+        if match:
+            return _left_stripped(text, *match.span("body"))
+    if match := _SPEAKERS.match(text[:40]):
+        return _one_turn(text, match.end())
     if "<|im_start|>user" in text[:20_000]:
         start = [match.end() for match in _CHATML_USER.finditer(text)][-1]
         close = _CHATML_END.search(text, start)
         return _left_stripped(text, start, close.start() if close else len(text))
     return 0, len(text)
+
+
+def _one_turn(text: str, start: int) -> tuple[int, int]:
+    """Return the only turn of "User: ... Assistant:", or all of a text with more turns."""
+    turns = _TURN.findall(text, start)
+    end = _TURN_END.search(text, max(start, len(text) - 40))
+    if len(turns) != (end is not None):
+        return 0, len(text)
+    return _left_stripped(text, start, end.start() if end else len(text))
 
 
 def _left_stripped(text: str, start: int, end: int) -> tuple[int, int]:

@@ -30,6 +30,12 @@ HEADING_LINE = re.compile(
     r"[ \t]*(?:\*\*|__|\]|={2,20}|-{2,20}|\#{1,6})?[ \t]*\r?$",
     re.M,
 )
+HEADING_WORDS = re.compile(
+    r"[ \t]{0,3}(?P<name>[A-Za-z][A-Za-z'’&\- ]{0,40}?)(?:[ \t]?\d{1,3})?[ \t]*\r?"
+)
+RULER_LINE = re.compile(
+    r"(?:^|(?<=[.:?!]))[ \t]{0,3}(?:-{3,80}|={3,80}|\*{3,80}|_{3,80}|~{3,80})[ \t]*\r?$", re.M
+)
 NUMBERED_LINE = re.compile(
     r"^[ \t]{0,4}(?:\[(?P<a>\d{1,3})\]|(?:document|doc|passage|source|context|snippet|"
     r"search result|result|chunk)[ \t]?[\#\[(]?(?P<b>\d{1,3})[\])]?[ \t]?[:.(\[-])",
@@ -80,12 +86,21 @@ POINTS_ON_BARE = re.compile(
     r"[^:\n]{0,60}$|\bbased on (?:the )?(?:context|passage|article|text):?[ \t]*\r?$",
     re.I,
 )
-# A first line that announces the text below it.
-ANNOUNCEMENT = re.compile(r"[^\n?]{3,120}:[ \t]*\r?\n\s*")
-# A short closing line of this kind says how to answer.
+CODE_LOOK = re.compile(
+    r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
+    r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
+    re.M,
+)
+COMPARES = re.compile(
+    r"\b(?:same|paraphras\w*|equivalent|similar\w*|compar\w+|replace|combin\w+|rewrite|better)\b",
+    re.I,
+)
+# A closing line of this kind says how to answer.
 MANNER = re.compile(
     r"thank(?:s| you)(?: \w+){0,3}[!.]*$|(?:be \w+|do not|don't|never|always|only|remember|keep|"
-    r"make sure|cite|stay|avoid|respond|reply|if (?:unsure|in doubt|you|no|not)\b)[^\n]{0,90}$",
+    r"make sure|note that|cite|stay|avoid|respond|reply|please|"
+    r"you (?:must|should|are|will|may|can)|if (?:the|you|it|they|unsure|no|not|in doubt)\b.{0,120}?"
+    r"\b(?:say|answer|reply|respond|ask|tell|write))\b",
     re.I,
 )
 # After a task that was said before the text, only such a line is not the end of the text.

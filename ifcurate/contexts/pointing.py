@@ -11,9 +11,13 @@ from .forms import is_directive, is_title
 from .lines import (
     WINDOW,
     closing_request_start,
+    has_statement_first,
     is_complete_request,
     is_instruction,
     is_question,
+    is_request,
+    line_asks,
+    sentences,
 )
 from .spans import ContextSpan, Mark, make_spans
 from .words import (
@@ -102,12 +106,14 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
     content, bare, asked = place
     if further := _announced_later(text, content):
         content, bare = further, False
-    limit = _next_mark(marks, content, ("ask", "answer"))
+    limit = _next_mark(marks, content, ("ask", "answer", "hint"))
     limit = len(text) if limit is None else limit
     strict = asked or (not bare and is_complete_request(lead.sentence))
     end = closing_request_start(text, content, limit, strict=strict)
     if end == limit and not strict:
         end = last_sentences(text, content, limit)
+    if patterns.PERSONA.match(text[content : content + 60].lstrip()):
+        return []
     return make_spans(
         text,
         content,
@@ -170,28 +176,84 @@ def _next_mark(marks: list[Mark], at: int, kinds: tuple[str, ...]) -> int | None
     return next((m.start for m in marks if m.start > at and m.kind in kinds), None)
 
 
-def find_paragraph(text: str, marks: list[Mark]) -> list[ContextSpan]:
-    """Find a text above a request that refers to it, or one that is longer than the request."""
+def find_above(text: str, marks: list[Mark]) -> list[ContextSpan]:
+    """Find a text that a closing question refers back to."""
+    start, _ = skip_requests(text, 0)
+    marks = [m for m in marks if m.kind in ("ask", "answer")]
+    label = _next_mark(marks, start, ("ask", "answer"))
+    if label is not None:
+        end = closing_request_start(text, start, label, strict=False)
+        least = 12 if start else 20
+    else:
+        end = _find_closing(text, start)
+        least = 10
+        if end == len(text.rstrip()):
+            return []
+    start = _skip_task(text, start, end)
+    if is_directive(text[start:end], 1.2) or orders_first(text, start, end):
+        return []
+    return make_spans(text, start, end, "above", at_least=least)
+
+
+def _skip_task(text: str, start: int, end: int) -> int:
+    """Skip first lines in which a sentence asks or instructs: they are the task."""
+    at = start
+    for _ in range(8):
+        at += len(text[at:end]) - len(text[at:end].lstrip())
+        line_end = text.find("\n", at, min(end, at + WINDOW))
+        if line_end < 0 or not line_asks(text[at:line_end]):
+            break
+        at = line_end
+    return at
+
+
+def _find_closing(text: str, start: int) -> int:
+    """Return where a closing request that refers back begins, or the end."""
+    full = len(text.rstrip())
+    end = closing_request_start(text, start, full, strict=False)
+    if end == full:
+        end = last_sentences(text, start, full)
+    asked = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
+    return end if POINTS_BACK.search(asked) else full
+
+
+def find_long(text: str, marks: list[Mark]) -> list[ContextSpan]:
+    """Find a text that is much longer than the question beside it."""
     start, asked = skip_requests(text, 0)
     full = len(text[: _next_mark(marks, start, ("ask", "answer"))].rstrip())
     strict = asked or is_complete_request(text[:start].strip().rsplit("\n", 1)[-1])
     end = closing_request_start(text, start, full, strict=strict)
-    if end == full:
-        end = last_sentences(text, start, full)
     if start == 0 and end == full:
         start = _skip_first_request(text)
         end = closing_request_start(text, start, full, strict=True)
-    whole = start == 0 and end == len(text.rstrip())
-    if whole or is_directive(text[start:end]) or _ASKS_ABOVE.search(text, start, end):
+    if start + full - end > 1200 or _is_all_request(text, start, end):
         return []
-    if announced := patterns.ANNOUNCEMENT.match(text, start, end):
-        start = announced.end()
-    closing = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
-    least = 10 if POINTS_BACK.search(closing) else 30
-    return make_spans(text, start, end, "paragraph", at_least=least)
+    content = _skip_announcement(text, start, end)
+    if is_directive(text[content:end]):
+        return []
+    about_me = re.match(r"\W{0,3}(?:I|I'm|I've|I'd|My|We|Our)\b", text[content : content + 12])
+    least = 60 if about_me and content == start else 30
+    return make_spans(text, content, end, "long-paragraph", cut_start=start, at_least=least)
 
 
-_ASKS_ABOVE = re.compile(r"[?？]\W*(?:\w+ or \w+\W*)?\Z")  # "... true? Yes or no."
+def _is_all_request(text: str, start: int, end: int) -> bool:
+    """Return whether `start:end` is the whole text, begins with a task or ends in a question."""
+    if start == 0 and end == len(text.rstrip()):
+        return True
+    if orders_first(text, start, end):
+        return True
+    ends_asking = text[start:end].rstrip("\"'”’. \n").endswith("?")
+    return ends_asking or asks_first(text, start, end)
+
+
+def orders_first(text: str, start: int, end: int) -> bool:
+    """Return whether one of the first two sentences orders something, in a short first line."""
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    if heading := patterns.HEADING_LINE.match(text, start, end):
+        return orders_first(text, heading.end(), end)
+    line = text[start:end].partition("\n")[0]
+    first = [line[a:b] for a, b in sentences(line, 0, len(line))[:2]] if len(line) <= 600 else []
+    return any(is_request(sentence) and not is_question(sentence) for sentence in first)
 
 
 def _skip_first_request(text: str) -> int:
@@ -200,6 +262,19 @@ def _skip_first_request(text: str) -> int:
     sentences = re.split(r"(?<=[.!?]) ", match[1]) if match else []
     asks = any(is_instruction(s) or is_question(s) for s in sentences)
     return match.end() if match and asks else 0
+
+
+_ANNOUNCEMENT = re.compile(
+    r"[^\n?]{3,120}:[ \t]*\r?\n\s*|take the following as [\w ]{2,20}:\s+|"
+    r"(?:assume|suppose|given)(?: it(?: i|')s true)? that\s+",
+    re.I,
+)
+
+
+def _skip_announcement(text: str, start: int, end: int) -> int:
+    """Skip a short first line that ends in a colon, or the words that introduce a premise."""
+    match = _ANNOUNCEMENT.match(text, start, end)
+    return match.end() if match else start
 
 
 def head_lines(text: str) -> Iterator[tuple[int, int]]:
@@ -213,6 +288,12 @@ def head_lines(text: str) -> Iterator[tuple[int, int]]:
         at = end + 1
         if at >= len(text) or at > WINDOW:
             return
+
+
+def asks_first(text: str, start: int, end: int) -> bool:
+    """Return whether `start:end` starts with a question or an instruction."""
+    head = re.match(r"[^.?!\n]{1,500}[.?!:]?", text[start : min(end, start + 501)])
+    return bool(head and (is_instruction(head[0]) or head[0].endswith("?")))
 
 
 def last_sentences(text: str, start: int, end: int) -> int:
@@ -234,8 +315,8 @@ def last_sentences(text: str, start: int, end: int) -> int:
 def skip_requests(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
     """Skip the questions and instructions between a lead and its text.
 
-    With `settled` the lead is complete, and only a line directly below it that says how to answer
-    is skipped.
+    With `settled` the lead is complete: only a line directly below it that says how to answer
+    is skipped, and a later instruction is part of the text.
     """
     asked = False
     for _ in range(8):
@@ -248,7 +329,7 @@ def skip_requests(text: str, at: int, *, settled: bool = False) -> tuple[int, bo
             return start, asked
         label = patterns.LABEL_LINE.match(line)
         kind = classify_label(label["name"].strip())[0] if label else ""
-        if kind == "ask" or is_question(line):
+        if kind == "ask" or (is_question(line) and not has_statement_first(line)):
             asked = True
         elif not is_instruction(line):
             return start, asked

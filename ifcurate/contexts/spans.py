@@ -37,7 +37,7 @@ class Mark:
 
     start: int  # start of the line
     content: int  # after the colon
-    kind: str  # the rule for a context ("label", "heading"), "ask" or "answer"
+    kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
     noun: str
 
 
@@ -80,9 +80,7 @@ def strip(text: str, start: int, end: int) -> tuple[int, int]:
     return (start + left, start + len(body.rstrip())) if left < len(body) else (start, start)
 
 
-_FENCED = re.compile(
-    r"(`{3,8}|~{3,8}|\"{3}|'{3}|[-=*_]{3,80})(?:[\w+#.-]{0,20}[ \t]*\r?\n)?(.*)\1", re.S
-)
+_FENCES = ("```", '"""', "'''", "~~~")
 
 
 # Opening quotation marks and those that close them: German marks have two forms, and French ones
@@ -115,9 +113,13 @@ def closing_quote(text: str, start: int, end: int) -> int:
 
 
 def _inside_fences(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Return the content of a span that begins and ends with a fence or a ruler."""
-    fenced = _FENCED.fullmatch(text, start, end)
-    return strip(text, *fenced.span(2)) if fenced else None
+    """Return the content of a span that begins and ends with a fence."""
+    for fence in _FENCES:
+        if text.startswith(fence, start) and text.endswith(fence, start + 6, end):
+            first = text.find("\n", start, start + 40)
+            named = first >= 0 and text[start + 3 : first].strip().isalnum()  # a language
+            return strip(text, first if named else start + 3, end - 3)
+    return None
 
 
 def _inside_quotes(text: str, start: int, end: int) -> tuple[int, int] | None:

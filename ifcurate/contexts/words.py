@@ -210,7 +210,11 @@ def count_words(text: str, enough: int = 100) -> int:
 _SINGULAR = _ENGLISH["nouns"]
 NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
 WEAK_NOUNS = _ENGLISH["weak_nouns"]
+INNER_NOUNS = _ENGLISH["inner_nouns"]
+ASIDES = _ENGLISH["asides"]
+MAY_BE_SHORT = _ENGLISH["may_be_short"]
 NOT_ASKED = _ENGLISH["not_asked"]
+_NOT_LABELS = _ENGLISH["not_labels"]
 _QUALIFIERS = _ENGLISH["qualifiers"]
 _LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
 # An answer between two equal context labels makes a worked example.
@@ -218,7 +222,7 @@ ANSWER_LABELS = frozenset[str]().union(*(language.answer for language in LANGUAG
 _ASK_LABELS = frozenset[str]().union(*(language.ask for language in LANGUAGES))
 _WANTED = frozenset[str]().union(*(language.wanted for language in LANGUAGES))
 
-# Words that announce a text.
+# Words that announce a text, and are cut together with it.
 _PHRASES = re.compile(
     r"(?:now,? |so,? |also,? )?(?:"
     r"given (?:the|this|these|that)(?: following)? facts?(?: that)?"
@@ -233,7 +237,7 @@ _PHRASES = re.compile(
     r")"
 )
 
-LabelKind = Literal["context", "phrase", "ask", "answer", ""]
+LabelKind = Literal["context", "phrase", "ask", "answer", "hint", ""]
 
 
 @_cached
@@ -249,25 +253,30 @@ def classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, s
         return kind, flat
     if flat in ANSWER_LABELS:
         return "answer", flat
-    if flat in _ASK_LABELS:
+    if flat in _ASK_LABELS or _ASK_LINE.match(flat):
         return "ask", flat
+    if flat in ("hint", "hints"):
+        return "hint", flat
     return _classify_text_label(words, flat)
 
 
 def _kind_of_added(flat: str, added: tuple[Language, ...]) -> LabelKind:
     """Return the kind of a label in the additional languages; "" if there is none."""
     for language in added:
-        kinds: tuple[LabelKind, ...] = ("context", "answer", "ask")
-        for kind in kinds:
-            if flat in getattr(language, kind):
-                return kind
+        if flat in language.context:
+            return "context"
+        if flat in language.answer:
+            return "answer"
+        if flat in language.ask:
+            return "ask"
     return ""
 
 
 def _classify_text_label(words: list[str], flat: str) -> tuple[LabelKind, str]:
     """Classify a label, in lower case, that may name or announce a text."""
     if _is_noun_label(words):
-        return "context", words[-1]
+        noun = words[-1]
+        return ("", "") if noun in _NOT_LABELS and len(words) == 1 else ("context", noun)
     if flat in _LABELS:
         return "context", words[-1]
     noun = _announced_noun(flat)
@@ -286,6 +295,13 @@ def _announced_noun(flat: str) -> str:
         return ""
     noun = match["noun"] or match["noun2"] or match["noun3"] or "fact"
     return noun if noun in NOUNS or noun in ("points", "details") else ""
+
+
+_ASK_LINE = re.compile(
+    r"(?:now,? |then,? )?(?:please,? )?(?:answer|respond to|consider) "
+    r"(?:the|this|these|my|following)"
+    r"\b[\w ]{0,40}\b(?:questions?|query|queries)\b"
+)
 
 
 def n_words(text: str, start: int, end: int, enough: int = 100) -> int:
@@ -357,6 +373,10 @@ TASK_START = re.compile(
     r"(?:briefly |carefully |correctly |concisely )?"
     rf"(?:{_TASK_VERBS})\b(?!\s?[:|=,])",
     re.I,
+)
+# "Is it true that ...? Answer yes or no."
+QUESTION_AND_ORDER = re.compile(
+    rf"[^.?!\n]{{5,250}}\? (?:please )?(?:{_TASK_VERBS})\b[^.?!\n]{{2,120}}[.!]?", re.I
 )
 WORKS_ON_TEXT = re.compile(rf"\b(?:{'|'.join(sorted(_ENGLISH['verbs_on_text']))})\b", re.I)
 # Verbs that begin a request, beside those that also bound a context.

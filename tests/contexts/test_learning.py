@@ -93,7 +93,7 @@ def test_a_request_between_two_slots_is_not_part_of_the_context() -> None:
     )
     for text, contexts in learned(template):
         plot = text.rsplit(":\n", 1)[1]
-        assert contexts == [plot.removesuffix(" does.")]  # all rows end so
+        assert contexts == [plot]
         (found,) = find_context(text)  # and the rules alone leave the request too
         assert text[found.outer_start : found.outer_end].strip() == plot
 
@@ -155,6 +155,14 @@ def test_templates_far_from_the_start_of_a_file_are_learned(tmp_path: Path, suff
 @pytest.mark.parametrize(
     ("passage", "context"),
     [
+        (
+            "Passage: {name} sold {thing} and moved to {town}, because the rent had doubled.",
+            "Ada sold bread and moved to Varn, because the rent had doubled.",
+        ),
+        (
+            "Passage: In the year of the flood {name} sold {thing} in {town}. Nobody came.",
+            "In the year of the flood Ada sold bread in Varn. Nobody came.",
+        ),
         (
             "### Schema\nCREATE TABLE {name} (id INT, {thing} TEXT, {town} TEXT);",
             "CREATE TABLE Ada (id INT, bread TEXT, Varn TEXT);",
@@ -245,6 +253,7 @@ UNKNOWN = "Zorp blib nar wok:\n{c}"
 @pytest.mark.parametrize(
     ("form", "bank"),
     [
+        ("Event: {c} What led to it? 1. {a} 2. {b}", "copa"),  # one of the options is the response
         (UNKNOWN, "review"),  # there are few kinds of response
         (UNKNOWN, "gram"),  # responses share their words with the slot
     ],
@@ -268,11 +277,15 @@ def test_as_many_responses_as_texts() -> None:
         ("Read what is here. {c} {h}", "qa"),  # the text and its question in one slot
         ('Would you say that "{c1}" and "{c2}" mean the same?', "pair"),
         ("Text A: {c1}\nText B: {c2}\nAre they alike?", "pair"),
+        ("Decide whether the second follows.\nInput: First: {c} Second: {h}\nOutput:", "nli"),
         ("{c}\nwho is it?", "wino"),
         ('Information: {c} Given that, choose what "{h}" is. Choices: - man - thing', "wino"),
         ("Could this sentence:\n{c1}\nreplace the following sentence?\n{c2}", "pair"),
         ('Complete: "{c1}" and "{c2}" both speak of', "pair"),
+        ("{c}\nIt seems that {h} is ____ here.\nIn the question above, ____ stands for", "wino"),
+        ("Read the following text:\n\n{c}\n\nThe part that matters is:\n\n{a}\n\nWhy?", "copa"),
         ("Review: {c}\n===\nThis review is {r}. Say which words show it.", "review"),
+        ("How do we say this data in words: {c} ?", "facts"),
         ("Ask a question about this text: {c}\nThe answer to the question has to be: {r}", "qa"),
         ("Question: {h}\nText: {c}\nPerhaps this settles it. Please copy the words that do.", "qa"),
         (
@@ -304,6 +317,17 @@ def test_a_divided_slot_is_described() -> None:
 def test_a_statement_in_a_question_belongs_to_the_request(form: str) -> None:
     for expected, got in read_form(form, "pair"):
         assert got == expected.split(" | ")[0]
+
+
+def test_what_is_neither_question_nor_answer_is_the_context() -> None:
+    rows = fill_form("what led to it? {c} (a) {a} (b) {b}", "copa")
+    texts = [row["text"].lower().replace(".", "") for row in rows]
+    responses = [row["response"].lower().replace(".", "") for row in rows]
+    templates = learn_templates(texts, find_context, responses=responses)
+    for row, text in zip(rows, texts, strict=True):
+        ((start, end),) = row["contexts"]
+        (found,) = find_context(text, templates=templates)
+        assert (found.start, found.end) == (start, end - 1)
 
 
 @pytest.mark.parametrize("request_", ["is this true?", "title:", "summarise this text."])
@@ -356,6 +380,31 @@ def test_words_that_few_rows_share_tear_no_context() -> None:
         assert text[found.start : found.end] == text[9 : text.index(" Question:")]
 
 
+def test_a_request_with_a_passage_after_it_is_no_slot() -> None:
+    texts = [
+        f"Name the {thing} of {name}.{passage}"
+        for name in ("Erik Zafan", "Ada Brol", "Nia Kelm", "Tom Vasc")
+        for thing in ("capital", "mother", "last known place")
+        for passage in ("", f"\n\nPassage: It is said to be by {name}. Nobody knows more about it.")
+    ]
+    templates = learn_templates(texts, find_context)
+    for text in texts:
+        spans = find_context(text, templates=templates)
+        assert [text[s.start : s.end] for s in spans] == text.split("Passage: ")[1:]
+
+
+@pytest.mark.parametrize(
+    ("form", "bank"),
+    [
+        ("{c} {h}", "qa"),
+        ("{h} {c}", "qa"),
+        ("{c}\n{h}", "dial"),  # texts of several lines
+    ],
+)
+def test_a_file_without_fixed_words_is_divided_at_its_questions(form: str, bank: str) -> None:
+    assert all(expected == got for expected, got in read_form(form, bank))
+
+
 @pytest.mark.parametrize(
     ("form", "bank"),
     [
@@ -377,6 +426,7 @@ def test_short_fixed_parts_are_enough(form: str, bank: str) -> None:
     "form",
     [
         '‹Which of these led to it:› "{c}"?\nA) {a}\nB) {b}',
+        "{c}\nA: {a}\nB: {b}",
         "Choose what led to it.\nEvent: {c}\n1) {a}\n2) {b}",
         "Choose what led to it.\n1) {a}\n2) {b}\n\n{c}",
     ],
@@ -433,6 +483,23 @@ def test_the_fields_of_a_record_are_one_context(form: str) -> None:
         assert text[found.start : found.end].strip("()]'") == expected.strip("]'")
 
 
+def test_fields_that_are_the_responses_are_no_record() -> None:
+    form = "Pick the better one.\nbuyer: {}\nfirst: {}\nsecond: {}\nAnswer:"
+    texts = [form.format(name, thing, town) for name, thing, town in ROWS]
+    responses = [row[1 + n % 2] for n, row in enumerate(ROWS)]
+    templates = learn_templates(texts, find_context, responses=responses)
+    assert not any(find_context(text, templates=templates) for text in texts)
+
+
+def test_a_sentence_with_a_gap_is_the_question_behind_a_text() -> None:
+    rows = [(row["text"], *names) for row, names in zip(fill_form("{c}", "qa"), ROWS, strict=False)]
+    texts = [f"{c} {n} took the XXXXX to {to}.\n\nSay what the XXXXX is." for c, n, _, to in rows]
+    templates = learn_templates(texts, find_context)
+    for text, (expected, *_) in zip(texts, rows, strict=True):
+        (found,) = find_context(text, templates=templates)
+        assert text[found.start : found.end] == expected
+
+
 def test_a_label_within_a_sentence_stays_in_the_prompt() -> None:
     form = "Use the text: {name} of {town} sells {thing}. to answer this: who sells {thing}?"
     texts = [form.format(name=name, thing=thing, town=town) for name, thing, town in ROWS]
@@ -440,6 +507,16 @@ def test_a_label_within_a_sentence_stays_in_the_prompt() -> None:
     for text in texts:
         (found,) = find_context(text, templates=templates)
         assert text[: found.outer_start].rstrip() == "Use the text:"
+
+
+def test_a_list_of_steps_is_no_list_of_answers() -> None:
+    steps = [row["text"] for row in fill_form("{c}\n- {a}\n- {b}", "copa")]
+    asked = "Question:\nsuppose that the second step is left out\n\n- A: more\n- B: less"
+    texts = [f"Process:\n- {text}\n\n{asked}" for text in steps]
+    templates = learn_templates(texts, find_context, responses=["A", "B"] * 4)
+    for text, expected in zip(texts, steps, strict=True):
+        (found,) = find_context(text, templates=templates)
+        assert text[found.start : found.end] == expected
 
 
 def test_a_slot_with_few_values_is_no_fixed_part() -> None:
@@ -491,19 +568,6 @@ def test_a_template_without_a_context_leaves_a_labelled_one_to_the_rules() -> No
     (found,) = find_context(f"Name the town.\n\nContext: {passage}", templates=templates)
     assert found.rule == "label"
     assert not find_context(f"Name the town of this text.\n\n{passage}", templates=templates)
-
-
-def test_a_request_with_a_passage_after_it_is_no_slot() -> None:
-    texts = [
-        f"Name the {thing} of {name}.{passage}"
-        for name in ("Erik Zafan", "Ada Brol", "Nia Kelm", "Tom Vasc")
-        for thing in ("capital", "mother", "last known place")
-        for passage in ("", f"\n\nPassage: It is said to be by {name}. Nobody knows more about it.")
-    ]
-    templates = learn_templates(texts, find_context)
-    for text in texts:
-        spans = find_context(text, templates=templates)
-        assert [text[s.start : s.end] for s in spans] == text.split("Passage: ")[1:]
 
 
 def test_turns_that_share_their_last_word_are_no_template_with_a_context() -> None:

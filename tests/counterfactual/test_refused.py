@@ -49,7 +49,7 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
         ),
         (
             "a nickname in quotes before the family name",
-            alpaca('We met Macon "Milk" Martha at noon, and Martha left the house.' + PAD, "Martha"),
+            alpaca('We met Macon "Milk" Martha at noon, and Martha left.' + PAD, "Martha"),
             "H8",
         ),
         (

@@ -50,7 +50,8 @@ def print_truth(run: Run) -> None:
 
 def _print_row(kind: str, row: Mapping[str, Any]) -> None:
     """Print the request and the response of a row, as far as they fit one line."""
-    gain = f"{round(row['gain'], 1) + 0.0:+.1f}  "  # + 0.0: no -0.0
+    # A row whose context was not found has no gain. + 0.0: no -0.0
+    gain = "none  " if row["gain"] is None else f"{round(row['gain'], 1) + 0.0:+.1f}  "
     text = Text(f"{kind:8}", style="bold").append(gain, style="dim")
     left = max(16, out.width - len(text) - len(row["response"]) - 3)
     asked = row["asked"] if len(row["asked"]) <= left else row["asked"][: left - 1] + "…"

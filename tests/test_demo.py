@@ -47,6 +47,13 @@ def test_the_demo_splits_as_the_labels_say(folder: Path) -> None:
         assert path.stat().st_size > 0
 
 
+def test_a_row_without_a_gain_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    from ifcurate.cli.demo import _print_row
+
+    _print_row("wrong", {"gain": None, "asked": "Who wrote it?", "response": "Ana."})
+    assert capsys.readouterr().out == "wrong   none  Who wrote it? → Ana.\n"
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_all_that_is_needed(tmp_path: Path) -> None:
     # From a copy: a build leaves files behind, and takes up what an earlier one left.

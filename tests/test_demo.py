@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -48,9 +49,8 @@ def test_the_demo_splits_as_the_labels_say(folder: Path) -> None:
 
 
 def test_a_row_without_a_gain_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    from ifcurate.cli.demo import _print_row
-
-    _print_row("wrong", {"gain": None, "asked": "Who wrote it?", "response": "Ana."})
+    demo = importlib.import_module("ifcurate.cli.demo")
+    demo._print_row("wrong", {"gain": None, "asked": "Who wrote it?", "response": "Ana."})
     assert capsys.readouterr().out == "wrong   none  Who wrote it? → Ana.\n"
 
 

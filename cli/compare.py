@@ -40,12 +40,14 @@ def compare(
 
         ifcurate compare ifcurate-runs/A ifcurate-runs/B
     """
-    from ifcurate.reports.compare import compare_runs, write_comparison
+    from ifcurate.reports.compare import compare_runs, refuse_comparison, write_comparison
     from ifcurate.runs.run import find_run
 
-    comparison = compare_runs(find_run(first), find_run(second))
-    default = comparison.first.folder / f"compare-{comparison.second.folder.resolve().name}.html"
-    path = write_comparison(comparison, out_file or default, overwrite=overwrite)
+    one, other = find_run(first), find_run(second)
+    path = out_file or one.folder / f"compare-{other.folder.resolve().name}.html"
+    refuse_comparison(one, other, path, overwrite=overwrite)
+    comparison = compare_runs(one, other)
+    write_comparison(comparison, path, overwrite=overwrite)
     if json:
         print_json({**comparison.as_dict(), "page": str(path)})
         return

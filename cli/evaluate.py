@@ -66,8 +66,11 @@ def evaluate(
         ifcurate evaluate pocket --suite capitals --limit 20
         ifcurate evaluate runs/finetune/checkpoint-*
     """
-    from ifcurate.evaluation.trajectory import follow_checkpoints, make_page, say, summarise
+    from ifcurate.evaluation.trajectory import TITLE, follow_checkpoints, make_page, say, summarise
+    from ifcurate.pages.shell import refuse_page
 
+    if page:
+        refuse_page(page, TITLE)
     with _progress(quiet=quiet or json) as show:
         results = follow_checkpoints(models, out, options, watch=watch, progress=show)
     trajectory = summarise(results, options)

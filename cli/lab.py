@@ -160,11 +160,14 @@ def compare(
         ifcurate lab compare --seeds 0,1
     """
     from ifcurate.lab.arms import Arm, run_arm
-    from ifcurate.lab.compare import compare_arms, make_page, read_results
+    from ifcurate.lab.compare import SUBTITLE, TITLE, compare_arms, make_page, read_results
     from ifcurate.lab.quality import measure_laboratories
     from ifcurate.lab.setup import open_or_prepare
+    from ifcurate.pages.shell import refuse_page
     from ifcurate.storage.files import write_json
 
+    path = page or out / "compare.html"
+    refuse_page(path, TITLE, SUBTITLE)
     _set_threads(threads)
     for seed in _parse_seeds(seeds):
         for data in ("m1", "m2"):
@@ -174,13 +177,13 @@ def compare(
                 run_arm(lab, plan, Arm.parse(arm.strip()))
     compared = compare_arms(read_results(out, ("m1", "m2")), measure_laboratories(out))
     write_json(out / "compare.json", compared)
-    written = make_page(compared, page or out / "compare.html")
+    make_page(compared, path)
     if json:
         printing.print_json(compared)
         return
     for name, mixture in compared["mixtures"].items():
         _print_mixture(name, mixture)
-    printing.out.print(f"page {written}", soft_wrap=True)
+    printing.out.print(f"page {path}", soft_wrap=True)
 
 
 def _print_mixture(name: str, arms: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from ifcurate.evaluation.measures import compare_outcomes
 from ifcurate.evaluation.suites import load_suite
 from ifcurate.options.evaluate import EvaluateOptions
 
+TITLE: Final = "Trajectory"
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)$")
 _DONE: Final = "finetune.json"  # a run writes it last
 #: Figures of the harness that can be drawn, the first one that a task has.
@@ -208,7 +209,7 @@ def make_page(trajectory: Trajectory, out: Path) -> Path:
             "context's answer: mean over heads, answer tokens and questions."
         )
         sections.append(Section("attention", "Attention", (text,), (_draw_attention(points),)))
-    return write_page(out, "Trajectory", sections, scripts=("charts.js",))
+    return write_page(out, TITLE, sections, scripts=("charts.js",))
 
 
 def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:

@@ -104,6 +104,8 @@ def _share_interval(values: Sequence[float]) -> dict[str, float | None]:
     return {name: v if v is None else min(1.0, max(0.0, v)) for name, v in interval.items()}
 
 
+TITLE: Final = "The laboratory"
+SUBTITLE: Final = "The bundled model, nudged to ignore passages, then finetuned"
 _FIRST: Final = ("unfiltered", "random", "filtered")  # the first arms of the table
 
 
@@ -117,8 +119,7 @@ def make_page(compared: dict[str, Any], out: Path) -> Path:
     ]
     if compared["auroc"]:
         sections.append(_score_section(compared["auroc"]))
-    subtitle = "The bundled model, nudged to ignore passages, then finetuned"
-    return write_page(out, "The laboratory", sections, subtitle=subtitle, scripts=("charts.js",))
+    return write_page(out, TITLE, sections, subtitle=SUBTITLE, scripts=("charts.js",))
 
 
 def _draw_arms(mixture: str, arms: dict[str, Any]) -> list[Figure]:

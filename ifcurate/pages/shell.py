@@ -13,12 +13,12 @@ because it uses a canvas.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import html
 import itertools
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -30,7 +30,6 @@ from ifcurate.errors import DataError
 from ifcurate.storage.files import atomic_file
 
 Cell = str | int | float | None
-_GENERATOR = re.compile(r'<meta name="generator" content="ifcurate: [^"]*">')
 _FRAME = 200  # pixels around a figure in a notebook: its title, its caption
 
 
@@ -141,33 +140,31 @@ def write_page(
     Raises `DataError` when it cannot be written, or when `out` exists and is not an earlier
     page of the same title and source (unless `overwrite`).
     """
+    refuse_page(out, title, source or subtitle, overwrite=overwrite)
     page = render_page(
         title, sections, subtitle=subtitle, data=data, scripts=scripts, source=source
     )
-    if out.is_dir():
-        raise DataError(f"{out}: is a folder; name the file to write, such as {out / 'page.html'}")
-    if not overwrite and os.path.lexists(out) and _generator(_read_start(out)) != _generator(page):
-        raise DataError(
-            f"{out}: exists already and is not an earlier page of the same name; choose another "
-            "file, give --overwrite where the command has it, or move the file away"
-        )
     with atomic_file(out) as stream:
         stream.write(page.encode("utf-8", "replace"))
     return out
 
 
-def _read_start(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(1 << 14).decode("utf-8", "replace")
-    except OSError:
-        return ""
+def refuse_page(out: Path, title: str, source: str = "", *, overwrite: bool = False) -> None:
+    """Raise `DataError` where `write_page` would not write, before the work that fills the page."""
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; name the file to write, such as {out / 'page.html'}")
+    if overwrite or not os.path.lexists(out):
+        return
+    from markupsafe import escape
 
-
-def _generator(page: str) -> str:
-    """Return the line of a page that names its title and subtitle; "" for any other file."""
-    match = _GENERATOR.search(page, 0, 1 << 14)
-    return match[0] if match else ""
+    mark = f'<meta name="generator" content="ifcurate: {escape(title)}: {escape(source)}">'
+    with contextlib.suppress(OSError), out.open("rb") as stream:
+        if mark.encode("utf-8", "replace") in stream.read(1 << 14):
+            return
+    raise DataError(
+        f"{out}: exists already and is not an earlier page of the same name; choose another "
+        "file, give --overwrite where the command has it, or move the file away"
+    )
 
 
 def render_page(

@@ -18,10 +18,11 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.pages.figures import draw_lines, draw_scatter
-from ifcurate.pages.shell import Figure, Section, Table, write_page
+from ifcurate.pages.shell import Figure, Section, Table, refuse_page, write_page
 from ifcurate.phrases import check_type
 from ifcurate.runs.run import Run
 
+_TITLE: Final = "ifcurate compare"
 SHARES: Final = tuple(round(0.05 * i, 2) for i in range(1, 20))
 POINTS: Final = 4000
 #: The numbers that are compared, with their names on the page.
@@ -141,11 +142,23 @@ def name_run(run: Run) -> str:
 
 def write_comparison(comparison: Comparison, out: Path, *, overwrite: bool = False) -> Path:
     """Write the comparison as a separate page. Raises `DataError`."""
-    title = "ifcurate compare"
-    subtitle = f"{comparison.first.folder.name} and {comparison.second.folder.name}"
-    sections = [comparison_section(comparison)]
-    scripts = ("charts.js",)
-    return write_page(out, title, sections, subtitle=subtitle, scripts=scripts, overwrite=overwrite)
+    return write_page(
+        out,
+        _TITLE,
+        [comparison_section(comparison)],
+        subtitle=_name_both(comparison.first, comparison.second),
+        scripts=("charts.js",),
+        overwrite=overwrite,
+    )
+
+
+def refuse_comparison(first: Run, second: Run, out: Path, *, overwrite: bool = False) -> None:
+    """Raise `DataError` where `write_comparison` would not write, before the runs are read."""
+    refuse_page(out, _TITLE, _name_both(first, second), overwrite=overwrite)
+
+
+def _name_both(first: Run, second: Run) -> str:
+    return f"{first.folder.name} and {second.folder.name}"
 
 
 def comparison_section(comparison: Comparison) -> Section:

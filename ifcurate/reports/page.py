@@ -12,7 +12,7 @@ import polars as pl
 from ifcurate.errors import DataError, RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.report import ReportOptions
-from ifcurate.pages.shell import Block, Command, Place, Section, Table, write_page
+from ifcurate.pages.shell import Block, Command, Place, Section, Table, refuse_page, write_page
 from ifcurate.phrases import check_type
 from ifcurate.reports.compare import compare_runs, comparison_section
 from ifcurate.reports.counts import (
@@ -32,6 +32,7 @@ from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.storage.manifest import fingerprint
 
+_TITLE: Final = "ifcurate report"
 _PAIRS: Final = 4  # examples on each side of "kept and dropped"
 
 
@@ -62,6 +63,9 @@ def write_report(
             another one.
     """
     check_type("run", run, Run, "give find_run(FOLDER)")
+    name = f"report-{options.split}.html" if options.split else "report.html"
+    path, source = Path(out or run.folder / name), fingerprint(run.manifest.identity)
+    refuse_page(path, _TITLE, source, overwrite=overwrite)
     facts = gather_facts(run, options.split)
     chosen = choose_rows(facts.table, options.examples)
     rows = describe_rows(chosen)
@@ -71,10 +75,9 @@ def write_report(
     other = options.compare
     inputs = [item["name"] for item in run.manifest.identity["inputs"]]
     more = f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""
-    name = f"report-{options.split}.html" if options.split else "report.html"
     return write_page(
-        Path(out or run.folder / name),
-        "ifcurate report",
+        path,
+        _TITLE,
         [
             Section("overview", "Overview", describe_run(facts), (count_cards(facts),)),
             Section(
@@ -99,7 +102,7 @@ def write_report(
         subtitle=f"{inputs[0]}{more}, scored by {run.manifest.identity['engine']['model']}",
         data={"examples": rows, "pairs": _choose_pairs(chosen)},
         scripts=("report.js",),
-        source=fingerprint(run.manifest.identity),
+        source=source,
         overwrite=overwrite,
     )
 

@@ -490,3 +490,31 @@ def test_a_split_shows_its_numbers_with_the_cut_at_60_columns(
     assert len([line for line in shown.splitlines() if "◂ cut" in line]) == 2
     assert "parameter      at  critical  non-critical  change" in shown
     assert "…" not in shown.partition("nearest rows")[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "report one --out mine.html",
+        "compare one other --out mine.html",
+        "evaluate pocket --suite quotes --page mine.html",
+        "lab compare --page mine.html",
+    ],
+)
+def test_a_file_of_the_user_is_refused_before_the_work(
+    line: str, ifcurate: Command, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "one" in line:
+        ifcurate("score alpaca.jsonl --engine toy --out one")
+        ifcurate("score alpaca.jsonl --engine toy --limit 20 --out other")
+    for name in (
+        "ifcurate.reports.page.gather_facts",
+        "ifcurate.reports.compare.compare_runs",
+        "ifcurate.evaluation.trajectory.follow_checkpoints",
+        "ifcurate.lab.setup.open_or_prepare",
+    ):
+        monkeypatch.setattr(name, lambda *_, **__: pytest.fail("works before it refuses"))
+    (folder / "mine.html").write_text("my own page")
+    result = ifcurate(line)
+    assert "mine.html: exists already and is not an earlier page" in result.err
+    assert (result.code, (folder / "mine.html").read_text()) == (1, "my own page")

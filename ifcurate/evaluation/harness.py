@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,6 +105,8 @@ def run_benchmarks(
     except ImportError as error:
         raise ModelError(missing_package("benchmark", "eval", error)) from error
     refuse_unwritable(out)
+    for task in tasks:
+        _task_of(task)  # a missing file is named before the work
     source = find_model(resolve_model(model), LoadOptions())
     figures: dict[str, dict[str, float]] = {}
     for task in tasks:
@@ -120,18 +123,19 @@ def run_benchmarks(
 
 def _run_task(task: str, model: Path, *, limit: int | None, device: str) -> dict[str, float]:
     import lm_eval
-    from lm_eval.tasks import TaskManager
 
     from ifcurate.engines.hf.quiet import quiet
 
-    name, folder = _task_of(task)
+    name, place = _task_of(task)
     try:
         with quiet(), offline_without_network():
+            if place is None:
+                _refuse_without_data(name)
             result: Any = lm_eval.simple_evaluate(
                 model="hf",
                 model_args={"pretrained": str(model), "device": device},
                 tasks=[name],
-                task_manager=TaskManager(include_path=str(folder) if folder else None),
+                task_manager=_list_tasks(place),
                 limit=limit,
                 bootstrap_iters=0,
             )
@@ -145,6 +149,28 @@ def _run_task(task: str, model: Path, *, limit: int | None, device: str) -> dict
         for key, value in result["results"][name].items()
         if isinstance(value, int | float) and "stderr" not in key and key != "sample_len"
     }
+
+
+@cache
+def _list_tasks(place: Path | None) -> Any:
+    """Return the harness's tasks, or those of a folder. To list its own takes it 10 seconds."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=str(place) if place else None, include_defaults=place is None)
+
+
+def _refuse_without_data(task: str) -> None:
+    """Raise `DataError` offline where no data of the Hub are kept. The harness is slow to say so."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    kept = [*Path(constants.HF_HUB_CACHE).glob("datasets--*"), *config.HF_DATASETS_CACHE.glob("*/")]
+    if constants.HF_HUB_OFFLINE and not kept:
+        raise DataError(
+            f"task {task}: its data cannot be downloaded; found no network, or HF_HUB_OFFLINE, and "
+            f"no dataset in {constants.HF_HOME}; connect, set HF_HOME to a folder with the data, "
+            "or give a YAML file with local data"
+        )
 
 
 def _task_of(task: str) -> tuple[str, Path | None]:

@@ -47,3 +47,17 @@ def test_a_task_file_that_is_missing_is_named(tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     with pytest.raises(DataError, match=r"none.yaml: no such file"):
         run_benchmarks("pocket", [str(tmp_path / "none.yaml")], tmp_path, limit=None, device="cpu")
+
+
+@pytest.mark.parametrize("missing", ["network and data", "file"])
+def test_what_cannot_run_is_said_before_the_harness_lists_its_tasks(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = pytest.importorskip("lm_eval.tasks")
+    monkeypatch.setattr(tasks, "TaskManager", lambda **_: pytest.fail("lists its tasks first"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    named = ["gsm8k"] if missing != "file" else ["gsm8k", "none.yaml"]
+    reason = "none.yaml: no such file" if missing == "file" else "found no network, or HF_HUB_OFF"
+    with pytest.raises(DataError, match=reason):
+        run_benchmarks("pocket", named, tmp_path / "out", limit=1, device="cpu")

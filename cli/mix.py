@@ -87,7 +87,7 @@ def print_mixture(made: Mixture, *, hints: bool = True) -> None:
     """Rows and tokens by component, the reasons of dropped rows, and the folder."""
     from rich.markup import escape
 
-    from ifcurate.exports.export import scored_by
+    from ifcurate.exports.models import scored_by
 
     counts = made.manifest.counts
     out.print()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ifcurate.phrases import did_you_mean
 from ifcurate.pocket import model_path
@@ -60,6 +62,23 @@ def resolve_model(name: str) -> str:
 def local_model(name: str) -> Path:
     """Return the folder or file that a name says, if it is one; the bundled model for `pocket`."""
     return model_path() if name == "pocket" else Path(name).expanduser()
+
+
+def model_folder(engine: Mapping[str, Any], command: str) -> str:
+    """Return the folder of a local model, as the command line that scored with it names it.
+
+    `engine` is the engine's identity. Returns "" for a model that is not local, and where the
+    command line names no folder of that name.
+    """
+    words: list[str] = []
+    with contextlib.suppress(ValueError):
+        words = shlex.split(command)
+    for text in (part for word in words for part in (word, word.partition("=")[2]) if part):
+        folder = Path(text).expanduser()
+        with contextlib.suppress(OSError):
+            if (folder / "config.json").is_file() and folder.resolve().name == engine["model"]:
+                return text
+    return ""
 
 
 def nearest_model(name: str) -> str:

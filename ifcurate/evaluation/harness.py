@@ -160,7 +160,7 @@ def _list_tasks(place: Path | None) -> Any:
 
 
 def _refuse_without_data(task: str) -> None:
-    """Raise `DataError` offline where no data of the Hub are kept. The harness is slow to say so."""
+    """Raise `DataError` offline if no dataset is in a cache. The harness is slow to say so."""
     from datasets import config
     from huggingface_hub import constants
 

@@ -15,7 +15,14 @@ import polars as pl
 import yaml
 
 from ifcurate.errors import DataError
-from ifcurate.exports.projections import check_separate_projections, list_weights, locate_model
+from ifcurate.exports.models import (
+    find_scored_model,
+    list_origins,
+    locate_model,
+    scored_by,
+    template_problem,
+)
+from ifcurate.exports.projections import check_separate_projections, list_weights
 from ifcurate.exports.rows import (
     WEIGHT,
     Row,
@@ -71,7 +78,7 @@ def export_mixture(
     """
     check_type("mixture", mixture, Mixture, "give mix_examples(...), or read_mixture(FOLDER)")
     folder = Path(folder)
-    model = options.model or scored_by(mixture)
+    model = options.model or (scored_by if options.is_plain else find_scored_model)(mixture)
     if not options.is_plain and not model:
         raise DataError(
             f"export {options.trainer}: no model is named, and none scored the data; "
@@ -123,17 +130,6 @@ def export_mixture(
     return Export(folder, manifest, command)
 
 
-def scored_by(mixture: Mixture) -> str:
-    """Return the model that scored the components; "" when no model or several models did."""
-    engines = [o["engine"] for o in _origins(mixture) if o.get("engine")]
-    models = {engine["model"] for engine in engines if engine.get("engine") != "toy"}
-    return str(models.pop()) if len(models) == 1 else ""
-
-
-def _origins(mixture: Mixture) -> list[dict[str, Any]]:
-    return [c.get("origin", {}) for c in mixture.manifest.identity["components"]]
-
-
 def _check_labels(mixture: Mixture) -> None:
     labels = mixture.collect(mixture.rows.select(pl.col("ifcurate_label").unique()))[:, 0]
     if "context-critical" not in labels.to_list():
@@ -161,9 +157,14 @@ def _plan(mixture: Mixture, folder: Path, model: str, options: ExportOptions) ->
     multi, tools, weighted = mixture.collect(mixture.rows.select(seen)).row(0)
     if weighted:
         multi = any(count_trained(row) > 1 for row, _ in _rows(mixture, options))
-    templates = {o["template"]["name"] for o in _origins(mixture) if o.get("template")}
+    templates = {o["template"]["name"] for o in list_origins(mixture) if o.get("template")}
     alpaca = templates == {"alpaca"} and scored_by(mixture) in (model, Path(model).name)
-    return ExportPlan(folder, model, options, bool(multi), bool(weighted), bool(tools), alpaca)
+    problem: str | None = ""
+    if options.trainer == "trl" and options.objective == "sft" and not alpaca:
+        problem = template_problem(model, several=bool(multi))
+    return ExportPlan(
+        folder, model, options, bool(multi), bool(weighted), bool(tools), alpaca, problem
+    )
 
 
 def _write_rows(mixture: Mixture, plan: ExportPlan) -> tuple[dict[str, int], Counter[str]]:
@@ -246,12 +247,17 @@ def _notes(plan: ExportPlan, n_left_out: int) -> list[str]:
         if plan.multi_turn:
             notes.append("rows have several answers; the loss is on all (assistant_only_loss)")
             marks = " that marks the answers"
-        notes.append(
-            f"the rows were scored with the template alpaca; {CHAT_TEMPLATE} is like it"
-            if plan.alpaca
-            else f"TRL needs a chat template{marks}; if the model has none (a base model), or TRL "
-            f"refuses it, add --chat_template_path {shlex.quote(plan.path(CHAT_TEMPLATE))}"
-        )
+        if plan.alpaca:
+            notes.append(
+                f"the rows were scored with the template alpaca; {CHAT_TEMPLATE} is like it"
+            )
+        elif plan.template_problem:
+            notes.append(f"{plan.template_problem}, so the command names {CHAT_TEMPLATE}")
+        elif plan.template_problem is None:
+            notes.append(
+                f"TRL needs a chat template{marks}; if the model has none (a base model), or TRL "
+                f"refuses it, add --chat_template_path {shlex.quote(plan.path(CHAT_TEMPLATE))}"
+            )
     if masks_earlier and plan.multi_turn and n_left_out:
         notes.append(
             "some rows have several answers to train on, so rows with an answer of weight 0 are "

@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from ifcurate.errors import DataError, ModelError
-from ifcurate.models import local_model, nearest_model, resolve_model
+from ifcurate.exports.models import locate_model
+from ifcurate.models import nearest_model
 from ifcurate.phrases import first_line
 
 _FUSED: Final = re.compile(
     r"(?:^|\.)(qkv_proj|c_attn|query_key_value|Wqkv|wqkv|qkv|in_proj_weight)(?:\.|$)"
 )
 _SEPARATE: Final = re.compile(r"^model\.layers\.\d+\.self_attn\.[qk]_proj\.")
-
-
-def locate_model(name: str) -> str:
-    """Return the model's folder or Hub id, as trainers expect it."""
-    return str(local_model(name)) if name == "pocket" else resolve_model(name)
 
 
 def list_weights(model: str) -> list[str]:

@@ -47,6 +47,8 @@ class ExportPlan:
     weighted: bool  # whether rows may have answers with weight 0
     tools: bool  # whether any row has tools
     alpaca: bool = False  # whether the model scored the rows with Alpaca's template
+    # Why TRL cannot use the model's own chat template; "" if it can, None if that is not known.
+    template_problem: str | None = ""
 
     def path(self, name: str) -> str:
         """Return the path of an export's file, for the trainer's configuration."""
@@ -200,7 +202,10 @@ def _launch(program: str, config: str) -> Callable[[ExportPlan], str]:
 
 
 def _trl_command(plan: ExportPlan) -> str:
-    return f"trl {plan.options.objective} --config {shlex.quote(plan.path('trl.yaml'))}"
+    template = ""
+    if plan.template_problem:
+        template = f" --chat_template_path {shlex.quote(plan.path(CHAT_TEMPLATE))}"
+    return f"trl {plan.options.objective} --config {shlex.quote(plan.path('trl.yaml'))}{template}"
 
 
 TRAINERS: Final = {

@@ -21,6 +21,7 @@ from ifcurate.data.sources import Examples, read_examples
 from ifcurate.errors import DataError, RunError
 from ifcurate.mixing.amounts import Amount, split_component
 from ifcurate.mixing.rows import Component, LabelOf
+from ifcurate.models import model_folder
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.splits import read_split
@@ -83,7 +84,9 @@ def _scored(name: str, run: Run, amount: Amount) -> Component:
         for (source,), rows in decided.group_by("source", maintain_order=True):
             labels[str(source)] = dict(rows.select("row", "label").iter_rows()).get
     by_hand = split[1].checks.get("set_by_hand", 0) if split is not None else 0
-    origin = {**_score_origin(run), **({"set_by_hand": by_hand} if by_hand else {})}
+    folder = model_folder(run.manifest.identity["engine"], run.manifest.command)
+    more = {"set_by_hand": by_hand, "model_folder": folder}
+    origin = {**_score_origin(run), **{name: value for name, value in more.items() if value}}
     return Component(name, examples, amount, labels, origin)
 
 

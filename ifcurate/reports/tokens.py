@@ -9,7 +9,6 @@ response, so the tokens of a wrong tokenizer are not shown.
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.errors import DataError
+from ifcurate.models import local_model, model_folder
 from ifcurate.runs.run import Run
 from ifcurate.storage.files import scan_table
 from ifcurate.storage.tables import TOKENS
@@ -113,22 +113,11 @@ def _find_tokenizer(engine: dict[str, Any], command: str, named: Path | None) ->
         return path
     model = str(engine["model"])
     if model == "pocket":
-        from ifcurate.pocket import model_path
-
-        return model_path() / "tokenizer.json"
-    folders = [Path(word).expanduser() for word in _words(command) if Path(word).name == model]
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            if (folder / "tokenizer.json").is_file():
-                return folder / "tokenizer.json"
+        return local_model(model) / "tokenizer.json"
+    folder = model_folder(engine, command)
+    if folder and (path := Path(folder).expanduser() / "tokenizer.json").is_file():
+        return path
     return _find_cached(model, engine.get("revision"))
-
-
-def _words(command: str) -> list[str]:
-    """Return the words of the scoring command, one of which is the folder of a local model."""
-    with contextlib.suppress(ValueError):
-        return shlex.split(command)
-    return []
 
 
 def _find_cached(model: str, revision: str | None) -> Path | None:

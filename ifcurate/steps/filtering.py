@@ -17,6 +17,7 @@ import polars as pl
 
 from ifcurate.data.readers.files import Source
 from ifcurate.errors import RunError
+from ifcurate.models import model_folder
 from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
 from ifcurate.runs.reading import run_sources
@@ -164,6 +165,10 @@ def _filter_manifest(
 ) -> Manifest:
     sums = {kind: files.counts[kind] for kind in ("kept", "dropped", "quarantined")}
     names = {what: str(path.relative_to(folder)) for what, path in files.files.items()}
+    checks = {
+        "set_by_hand": split.checks.get("set_by_hand"),
+        "model_folder": model_folder(run.manifest.identity["engine"], run.manifest.command),
+    }
     return Manifest.create(
         "filter",
         identity,
@@ -171,7 +176,7 @@ def _filter_manifest(
         outputs=names,
         digests={name: file_digest(folder / name) for name in names.values()},
         formula=f"{run.manifest.formula}; {split.formula}",
-        checks={k: n for k, n in split.checks.items() if k == "set_by_hand"},
+        checks={name: value for name, value in checks.items() if value},
         finished=True,
     )
 

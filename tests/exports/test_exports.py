@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from ifcurate.mixing.mixture import Mixture, read_mixture
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
 from ifcurate.options.score import ScoreSettings
+from ifcurate.pocket import model_path
 from ifcurate.records import native_call
 from ifcurate.runs.filling import score_run
 from ifcurate.scoring.scorer import Scorer
+from ifcurate.steps.filtering import filter_run
 from tests.conftest import write_jsonl
 
 ALPACA = [
@@ -324,7 +327,8 @@ def test_trl_gets_a_chat_template_where_the_model_scored_without_one(folder: Pat
     made = mixture(folder, alpaca=ALPACA)
 
     def read(name: str, template: str, **options: Any) -> tuple[dict[str, Any], str]:
-        origin = {"engine": {"engine": "hf", "model": "mine"}, "template": {"name": template}}
+        engine = {"engine": "hf", "model": "mine", "revision": "0" * 40}
+        origin = {"engine": engine, "template": {"name": template}}
         (component,) = made.manifest.identity["components"]
         identity = {**made.manifest.identity, "components": [{**component, "origin": origin}]}
         manifest = made.manifest.model_copy(update={"identity": identity})
@@ -341,6 +345,56 @@ def test_trl_gets_a_chat_template_where_the_model_scored_without_one(folder: Pat
         config, note = read(name, template, model=model)
         assert "chat_template_path" not in config
         assert note.endswith(f"add --chat_template_path {folder}/{name}/chat_template.jinja")
+
+
+def test_the_trl_command_names_the_template_if_that_of_the_model_cannot_be_used(
+    folder: Path,
+) -> None:
+    pytest.importorskip("trl")
+    model = shutil.copytree(model_path(), folder / "mine")
+
+    def export(rows: list[dict[str, Any]], **options: Any) -> Export:
+        made = mixture(folder, rows=rows)
+        return export_mixture(made, folder / "out", trainer="trl", overwrite=True, **options)
+
+    one, several = export(ALPACA, model=str(model)), export(CHATS, model=str(model))
+    assert (one.command, one.manifest.notes) == (f"trl sft --config {folder}/out/trl.yaml", [])
+    option = f" --chat_template_path {folder}/out/chat_template.jinja"
+    assert several.command == one.command + option
+    assert several.manifest.notes[1].startswith("TRL cannot see the answers in the model's own")
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    del config["chat_template"]
+    (model / "tokenizer_config.json").write_text(json.dumps(config))
+    bare = export(ALPACA, model=str(model))
+    assert bare.command == one.command + option
+    assert bare.manifest.notes == [
+        "the model has no chat template, so the command names chat_template.jinja"
+    ]
+
+
+@pytest.mark.parametrize("component", ["run", "run/filtered/keep-context-critical"])
+def test_a_local_model_that_scored_is_exported_by_its_folder(folder: Path, component: str) -> None:
+    write_jsonl(folder / "alpaca.jsonl", ALPACA)
+    model = shutil.copytree(model_path(), folder / "models" / "mine")
+    with load_engine("hf", model="models/mine") as engine:
+        scorer = Scorer.create(engine, ScoreSettings())
+        command = "ifcurate score alpaca.jsonl --model models/mine"
+        run = score_run(read_examples("alpaca.jsonl"), scorer, folder / "run", command=command)
+    filter_run(run, keep="context-critical")
+    made = mix_components(parse_components([f"a={component}"]), folder / "mix", MixOptions())
+    export = export_mixture(made, folder / "trl", trainer="trl")
+    config = yaml.safe_load((folder / "trl" / "trl.yaml").read_text())
+    assert config["model_name_or_path"] == "models/mine" == export.manifest.identity["model"]
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    advice = "; name the model that you will train: --model FOLDER"
+    with pytest.raises(DataError, match=f"'mine', and models/mine holds another one now{advice}"):
+        export_mixture(made, folder / "other", trainer="axolotl")
+    shutil.rmtree(model)
+    with pytest.raises(DataError, match=rf"'mine', and found no folder models/mine .*{advice}"):
+        export_mixture(made, folder / "other", trainer="open-instruct")
+    export_mixture(made, folder / "other", trainer="axolotl", model="gpt2")
+    export_mixture(made, folder / "plain", trainer="messages")
 
 
 @pytest.mark.slow
@@ -365,7 +419,7 @@ def test_trl_trains_on_the_responses_and_on_nothing_else(folder: Path, layout: s
     made = mix_examples({f"part{i}": [row] for i, row in enumerate(rows)})
     objective = "dpo" if layout == "dpo" else "sft"
     options = {"objective": objective, "qk_only": layout == "qk", "model": "pocket"}
-    export_mixture(made, folder / "out", trainer="trl", **options)
+    export = export_mixture(made, folder / "out", trainer="trl", **options)
     settings, make = (
         (trl.DPOConfig, trl.DPOTrainer) if objective == "dpo" else (trl.SFTConfig, trl.SFTTrainer)
     )
@@ -373,9 +427,7 @@ def test_trl_trains_on_the_responses_and_on_nothing_else(folder: Path, layout: s
     more = (
         "--report_to none --use_cpu true --bf16 false --max_steps 2 --per_device_train_batch_size"
     )
-    line = ["--config", str(folder / "out/trl.yaml"), *more.split(), str(len(rows))]
-    if layout == "messages":  # TRL cannot mark the bundled model's template
-        line += ["--chat_template_path", str(folder / "out/chat_template.jinja")]
+    line = [*shlex.split(export.command)[2:], *more.split(), str(len(rows))]
     _, training, network, data = trl.TrlParser(kinds).parse_args_and_config(line)
     trainer = make(
         model=network.model_name_or_path,

@@ -40,24 +40,23 @@ def full_table(result: dict[str, Any]) -> str:
 
 
 def readme_table(result: dict[str, Any]) -> str:
-    """Time, share of the limit and memory of each contender at one shape, in both dtypes."""
+    """Return the time and the share of the limit of each contender at one shape, in both dtypes."""
     runs = {run["dtype"]: run for run in result["runs"] if run["shape"] == _README_SHAPE}
     shown = [runs[dtype]["speed"] for dtype in ("float32", "bfloat16")]
     lines = [
         f"{_what(result)}; process CPU time.",
         "",
-        "| float32 / bfloat16 | time, ours = 1 | share of the limit | memory over weights, MiB |",
-        "|---|---:|---:|---:|",
+        "| float32 / bfloat16 | time, ours = 1 | share of the limit |",
+        "|---|---:|---:|",
     ]
     for name in shown[0]:
         pair = [speed[name] for speed in shown if name in speed]
         cells = (
             " / ".join(f"{s['times_slower_than_ours']:.2f}" for s in pair),
             " / ".join(f"{s['share_of_limit']:.0%}" for s in pair),
-            " / ".join(str(s.get("peak_memory_MiB") or "-") for s in pair),
         )
         batches = sorted({s["batch"] for s in pair if "batch" in s})
-        note = f" (best batch: {' / '.join(map(str, batches))})" if batches else ""
+        note = f" (batch {' / '.join(map(str, batches))})" if batches else ""
         lines.append(f"| {name}{note} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ and the package's own measures.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -161,10 +162,10 @@ def _list_tasks(place: Path | None) -> Any:
 
 def _refuse_without_data(task: str) -> None:
     """Raise `DataError` offline if no dataset is in a cache. The harness is slow to say so."""
-    from datasets import config
     from huggingface_hub import constants
 
-    kept = [*Path(constants.HF_HUB_CACHE).glob("datasets--*"), *config.HF_DATASETS_CACHE.glob("*/")]
+    made = os.environ.get("HF_DATASETS_CACHE", Path(constants.HF_HOME, "datasets"))
+    kept = [*Path(constants.HF_HUB_CACHE).glob("datasets--*"), *Path(made).glob("*/")]
     if constants.HF_HUB_OFFLINE and not kept:
         raise DataError(
             f"task {task}: its data cannot be downloaded; found no network, or HF_HUB_OFFLINE, and "

@@ -89,19 +89,15 @@ def template_problem(model: str, *, several: bool) -> str | None:
         return "the model has no chat template"
     if not several:
         return ""
-    try:
-        from trl.chat_template_utils import get_training_chat_template
-    except ImportError:
-        return None
     from ifcurate.engines.hf.tokenizer import load_tokenizer
+    from ifcurate.finetuning.train import can_mark_answers
 
     try:
-        get_training_chat_template(load_tokenizer(folder, trust_remote_code=False))
+        can = can_mark_answers(load_tokenizer(folder, trust_remote_code=False))
     except ModelError:
         return None
-    except ValueError:
-        return "TRL cannot see the answers in the model's own chat template"
-    return ""
+    problem = "TRL cannot see the answers in the model's own chat template"
+    return None if can is None else problem * (not can)
 
 
 def _has_template(folder: Path) -> bool:

@@ -209,3 +209,16 @@ def _quiet_trainer() -> Iterator[None]:
     finally:
         if shown:
             datasets.enable_progress_bars()
+
+
+def can_mark_answers(tokenizer: Any) -> bool | None:
+    """Return whether TRL knows where the chat template writes each answer; None without TRL."""
+    try:
+        from trl.chat_template_utils import get_training_chat_template
+    except ImportError:
+        return None
+    try:
+        get_training_chat_template(tokenizer)
+    except ValueError:
+        return False
+    return True

@@ -56,7 +56,7 @@ def test_what_cannot_run_is_said_before_the_harness_lists_its_tasks(
     tasks = pytest.importorskip("lm_eval.tasks")
     monkeypatch.setattr(tasks, "TaskManager", lambda **_: pytest.fail("lists its tasks first"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     named = ["gsm8k"] if missing != "file" else ["gsm8k", "none.yaml"]
     reason = "none.yaml: no such file" if missing == "file" else "found no network, or HF_HUB_OFF"
     with pytest.raises(DataError, match=reason):

@@ -10,7 +10,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ifcurate.runs.run import RUNS_FOLDER, Run
 from ifcurate.runs.work import LocalWork, Progress, Shard, Work
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer
-from ifcurate.storage.files import atomic_file, write_json
+from ifcurate.storage.files import atomic_file
 from ifcurate.storage.manifest import Manifest, fingerprint
 from ifcurate.storage.tables import SCORES, TOKENS
 
@@ -122,15 +122,10 @@ def score_run(
     )
     identity = {**identity, "tokens": tokens}
     checks = {**scorer.engine.report().details, **(checks or {})}
-    opened = open_parts(folder, identity, work, overwrite=overwrite, command=command, checks=checks)
-    with opened as (run, parts):
-        if parts is not None:
-            work.do(parts)
-    return run
+    return fill_run(folder, identity, work, overwrite=overwrite, command=command, checks=checks)
 
 
-@contextlib.contextmanager
-def open_parts(
+def fill_run(
     folder: Path,
     identity: dict[str, Any],
     work: Work,
@@ -138,24 +133,22 @@ def open_parts(
     overwrite: bool = False,
     command: str = "",
     checks: dict[str, Any] | None = None,
-) -> Iterator[tuple[Run, Parts | None]]:
-    """A run with its parts, for `work` to complete; they are joined at the end of the block.
+) -> Run:
+    """Do the work of a run that is not in its folder yet, and join the parts.
 
-    The parts are None if the run is finished. `identity` is that of `score_identity` with
-    `tokens`. Raises as `score_run`.
+    `identity` is that of `score_identity` with `tokens`. Raises as `score_run`.
     """
     with open_run(folder, identity, command, overwrite=overwrite) as manifest:
         parts = Parts(folder / "parts", tokens=identity["tokens"])
         if manifest.finished:
             parts.remove()
-            yield Run(folder, manifest), None
-            return
+            return Run(folder, manifest)
         manifest.checks.update(checks or {})
         manifest.write(folder / "manifest.json")
         started = time.monotonic()
         progress = work.progress
         try:
-            yield Run(folder, manifest), parts
+            work.do(parts)
         finally:
             manifest.counts = {"rows": progress.rows, **dict(sorted(progress.counts.items()))}
             manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
@@ -167,28 +160,23 @@ def open_parts(
         _add_notes(manifest, parts, work.notes())
         seal_manifest(folder, manifest)
         parts.remove()
+    return Run(folder, manifest)
 
 
 def _finish_run(folder: Path, parts: Parts, manifest: Manifest) -> None:
-    """Join the parts into the final tables. The parts of a shard stay as they are, for merging."""
-    shard = "shard" in manifest.identity
+    """Join the parts into the final tables. The ids of a shard become unique when it is merged."""
     tokens = manifest.identity["tokens"]
     join_tables(
         folder,
         scan_parts(parts.paths("scores.parquet"), SCORES),
         {"id": manifest.id, **manifest.identity},
         tokens=scan_parts(parts.paths("tokens.parquet"), TOKENS) if tokens else None,
-        unique=not shard,
+        unique="shard" not in manifest.identity,
     )
     with atomic_file(folder / "quarantine.jsonl") as stream:
         for path in parts.paths("bad.jsonl"):
             with path.open("rb") as part:
                 shutil.copyfileobj(part, stream)
-    if shard:
-        lists = {
-            name: [n for part in parts for n in getattr(part, name)] for name in ("examples", "bad")
-        }
-        write_json(folder / "shard.json", lists)
 
 
 def _add_notes(manifest: Manifest, parts: Parts, notes: list[str]) -> None:

@@ -22,7 +22,6 @@ OUTPUTS: Final = {
     "scores": "scores.parquet",
     "tokens": "tokens.parquet",
     "quarantine": "quarantine.jsonl",
-    "shard": "shard.json",
 }
 #: Subfolder of the tables that replace those of the run; complete when it has a manifest.
 REPLACING: Final = ".replacing"

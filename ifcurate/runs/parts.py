@@ -11,7 +11,7 @@ import contextlib
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -33,14 +33,13 @@ _MOST_BYTES: Final = 64 << 20  # of quarantined rows that wait to be written
 
 
 class Part(BaseModel):
-    """The marker of a finished part: chunks `first` to `first + len(rows) - 1`."""
+    """The marker of a finished part: consecutive chunks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    first: int
-    rows: tuple[int, ...]  # read, per chunk
-    examples: tuple[int, ...]  # rows of the SCORES table, per chunk
-    bad: tuple[int, ...]  # quarantined rows, per chunk
+    first: int  # number of the first chunk
+    n_chunks: int
+    n_rows: int  # of the input
     counts: dict[str, int]  # per status, and "quarantined"
     tokens: int  # scored, both variants
     known: int  # examples whose numbers came from a cache
@@ -50,12 +49,7 @@ class Part(BaseModel):
     @property
     def chunks(self) -> range:
         """The numbers of its chunks."""
-        return range(self.first, self.first + len(self.rows))
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the input in it."""
-        return sum(self.rows)
+        return range(self.first, self.first + self.n_chunks)
 
 
 #: How many rows were read, their tables, and the rows that are quarantined.
@@ -67,14 +61,15 @@ class Pending:
     """Chunks that are scored and not yet on disk."""
 
     first: int = 0
-    done: list[Scored] = field(default_factory=list)  # per chunk
-    open: list[Scored] = field(default_factory=list)  # of a chunk that has further rows
+    n_chunks: int = 0  # whose rows are all scored
+    done: list[Scored] = field(default_factory=list)  # their pieces
+    open: list[Scored] = field(default_factory=list)  # pieces of a chunk that has further rows
     since: float = 0.0
     bytes: int = 0  # of quarantined rows
 
     def follows(self, number: int) -> bool:
         """Return whether rows of this chunk can be added: a part has consecutive chunks."""
-        return not self.done or number == self.first + len(self.done)
+        return not self.done or number == self.first + self.n_chunks
 
     def add(
         self, number: int, rows: int, chunk: Chunk, bad: list[RawRow], *, ends: bool = True
@@ -86,7 +81,8 @@ class Pending:
         self.bytes += sum(row.size for row in bad)
         self.open.append((rows, chunk, bad))
         if ends:
-            self.done.append(_join(self.open))
+            self.n_chunks += 1
+            self.done += self.open
             self.open = []
 
     def is_due(self, seconds: float) -> bool:
@@ -96,11 +92,6 @@ class Pending:
         waited = time.monotonic() - self.since >= seconds
         n_rows = sum(rows for rows, _, _ in self.done)
         return waited or n_rows >= _MOST_ROWS or self.bytes >= _MOST_BYTES
-
-
-def _join(scored: Sequence[Scored]) -> Scored:
-    rows, chunks, bad = zip(*scored, strict=True)
-    return sum(rows), join_chunks(chunks), [row for some in bad for row in some]
 
 
 class Parts:
@@ -165,16 +156,17 @@ class Parts:
         Raises `DataError` when the part cannot be written; its chunks stay pending.
         """
         first = pending.first
-        _, whole, bad = _join(pending.done)
+        n_rows, chunks, rows = zip(*pending.done, strict=True)
+        whole = join_chunks(chunks)
+        bad = [row for some in rows for row in some]
         write_table(whole.scores, self.path(first, "scores.parquet"), {})
         if whole.tokens is not None:
             write_table(whole.tokens, self.path(first, "tokens.parquet"), {})
         write_json_lines(self.path(first, "bad.jsonl"), (row.as_record() for row in bad))
         part = Part(
             first=first,
-            rows=tuple(rows for rows, _, _ in pending.done),
-            examples=tuple(chunk.scores.height for _, chunk, _ in pending.done),
-            bad=tuple(len(some) for _, _, some in pending.done),
+            n_chunks=pending.n_chunks,
+            n_rows=sum(n_rows),
             counts=_count_statuses(whole.scores, len(bad)),
             tokens=_count_tokens(whole.scores),
             known=whole.n_known,
@@ -183,7 +175,7 @@ class Parts:
         )
         write_json(self.path(first, "done.json"), part.model_dump())
         self._found[first] = part
-        pending.done, pending.bytes = [], 0
+        pending.n_chunks, pending.done, pending.bytes = 0, [], 0
         return part, whole.scores
 
     def remove(self) -> None:

@@ -24,7 +24,7 @@ from ifcurate.data.sources import Examples
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.options.score import ClusterOptions, ScoreSettings
 from ifcurate.phrases import count, first_line, missing_package
-from ifcurate.runs.filling import choose_folder, data_identity, open_parts
+from ifcurate.runs.filling import choose_folder, data_identity, fill_run
 from ifcurate.runs.folder import run_differences
 from ifcurate.runs.parts import Part, Parts
 from ifcurate.runs.ray_tasks import EngineSpec, RawChunk, ScoringActor, read_batches
@@ -91,18 +91,9 @@ def score_run_on_ray(
             on_progress=on_progress,
             stop=stop,
         )
-        opened = open_parts(
-            where.absolute(),
-            {**identity, "tokens": tokens},
-            work,
-            overwrite=overwrite,
-            command=command,
-            checks=checks,
-        )
-        with opened as (run, parts):
-            if parts is not None:
-                work.do(parts)
-        return Run(where, run.manifest)
+        identity = {**identity, "tokens": tokens}
+        more: dict[str, Any] = {"overwrite": overwrite, "command": command, "checks": checks}
+        return Run(where, fill_run(where.absolute(), identity, work, **more).manifest)
 
 
 def _ray() -> Any:
@@ -252,7 +243,7 @@ class _RayWork(Work):
     cluster: Cluster
 
     def do(self, parts: Parts) -> None:
-        """Score the rows that are not in `parts` yet. Finished rows stay if it raises."""
+        """See `Work.do`."""
         covered = self.resume(parts)
         most = self.cluster.chunks_per_part
         batches = read_batches(self.examples, self.chunk_rows, most, covered)

@@ -1,7 +1,8 @@
 """Merge the shards of a run (`--shard I/N`) into the whole run.
 
-A shard holds every N-th chunk of the rows, so merging interleaves the chunks. The
-merged tables equal those of a run without shards, byte for byte.
+A shard holds every N-th chunk of the rows. Merging sorts the rows of all shards by their places in
+the data, in which each shard already has its rows. The merged tables equal those of a run without
+shards, byte for byte.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
 from ifcurate.errors import RunError
@@ -33,6 +33,8 @@ from ifcurate.storage.files import atomic_file, scan_table
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.tables import SCORES, TOKENS
 
+_SOURCE_ROWS: Final = 1 << 40  # more rows than a source has
+
 
 @dataclass(frozen=True, slots=True)
 class _ShardRun:
@@ -42,13 +44,12 @@ class _ShardRun:
     manifest: Manifest
     index: int
     of: int
-    examples: list[int]  # rows of its table, per chunk
-    bad: list[int]  # quarantined rows, per chunk
 
     @property
-    def chunks(self) -> range:
-        """The numbers of its chunks in the whole run."""
-        return range(self.index - 1, len(self.examples) * self.of, self.of)
+    def starts(self) -> dict[str, int]:
+        """The place of each source's first row in the order of all rows."""
+        inputs = self.manifest.identity["inputs"]
+        return {known["name"]: i * _SOURCE_ROWS for i, known in enumerate(inputs)}
 
 
 def merge_runs(
@@ -103,15 +104,7 @@ def _open(folder: Path) -> _ShardRun:
             f"{folder}: {name} is missing or damaged; score shard {shard['index']} of "
             f"{shard['of']} again with --overwrite"
         )
-    try:
-        lists = json.loads((folder / "shard.json").read_bytes())
-        return _ShardRun(
-            folder, manifest, shard["index"], shard["of"], lists["examples"], lists["bad"]
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{folder}: shard.json is missing or damaged; score the shard again with --overwrite"
-        ) from error
+    return _ShardRun(folder, manifest, shard["index"], shard["of"])
 
 
 def _check(shards: list[_ShardRun]) -> list[_ShardRun]:
@@ -184,30 +177,27 @@ def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
 
 
 def _interleave(tables: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
-    """Return the rows of all tables in the order of their chunks."""
-    whole = functools.reduce(lambda one, other: one.merge_sorted(other, "chunk"), tables)
-    return whole.drop("chunk")
+    """Return the rows of all tables in the order of their places."""
+    whole = functools.reduce(lambda one, other: one.merge_sorted(other, "place"), tables)
+    return whole.drop("place")
 
 
 def _scores(shard: _ShardRun) -> pl.LazyFrame:
-    """Return the SCORES of a shard, with the number of the chunk of each row."""
-    rows = np.array([shard.chunks, shard.examples], dtype=np.int64)
-    chunks = pl.LazyFrame({"chunk": np.repeat(*rows)})
-    return pl.concat(
-        [scan_table(shard.folder / "scores.parquet", SCORES), chunks], how="horizontal"
-    )
+    """Return the SCORES of a shard, with the place of each row."""
+    place = pl.col("source").replace_strict(shard.starts, return_dtype=pl.Int64) + pl.col("row")
+    return scan_table(shard.folder / "scores.parquet", SCORES).with_columns(place=place)
 
 
 def _tokens(shard: _ShardRun) -> pl.LazyFrame:
-    """Return the rows of TOKENS in the order of their chunks."""
-    chunks = repeat_for_tokens(_scores(shard), "chunk")
-    return pl.concat(
-        [scan_table(shard.folder / "tokens.parquet", TOKENS), chunks], how="horizontal"
-    )
+    """Return the TOKENS of a shard, with the place of the row that each belongs to."""
+    tokens = scan_table(shard.folder / "tokens.parquet", TOKENS)
+    return pl.concat([tokens, repeat_for_tokens(_scores(shard), "place")], how="horizontal")
 
 
 def _bad_rows(shard: _ShardRun) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a shard's quarantine file, each with the number of its chunk."""
+    """Yield the lines of a shard's quarantine file, each with the place of its row."""
+    starts = shard.starts
     with (shard.folder / "quarantine.jsonl").open("rb") as stream:
-        for chunk, n in zip(shard.chunks, shard.bad, strict=True):
-            yield from ((chunk, stream.readline()) for _ in range(n))
+        for line in stream:
+            record = json.loads(line)
+            yield starts[record["source"]] + record["row"], line

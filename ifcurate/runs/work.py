@@ -149,6 +149,10 @@ class Work:
     stop: Callable[[], bool]
     progress: Progress = field(default_factory=Progress)
 
+    def do(self, parts: Parts) -> None:
+        """Score the rows that are not in `parts` yet. Finished rows stay if it raises."""
+        raise NotImplementedError
+
     def add_part(self, part: Part) -> None:
         """Count a finished part."""
         self.progress.rows += part.n_rows
@@ -185,7 +189,7 @@ class LocalWork(Work):
     _tokens_ahead: int = 0
 
     def do(self, parts: Parts) -> None:
-        """Score the rows that are not in `parts` yet. Finished rows stay if it raises."""
+        """See `Work.do`."""
         self._known = KnownBefore.open(self.cache, parts.folder)
         covered = self.resume(parts)
         # Chunks of a shard have their own numbers: 0, 1, 2, ...

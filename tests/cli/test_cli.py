@@ -401,7 +401,7 @@ def test_markup_and_control_characters_of_data_are_printed_as_they_are(
 def test_files_of_the_user_are_never_replaced(ifcurate: Command, data: Path, folder: Path) -> None:
     mine = folder / "mine"
     (mine / "parts").mkdir(parents=True)
-    for name in ("parts/book.txt", "scores.parquet", "quarantine.jsonl", "shard.json"):
+    for name in ("parts/book.txt", "scores.parquet", "quarantine.jsonl"):
         (mine / name).write_text("precious")
     for more in ("", " --overwrite"):
         refused = ifcurate("score alpaca.jsonl --engine toy --out mine" + more)

@@ -138,7 +138,7 @@ def _run_command(arguments: list[str], cwd: Path, errors: Path) -> None:
 def rows_on_disk(run: Path) -> int:
     """The rows in the finished parts of a run."""
     markers = run.glob("parts/*.done.json")
-    return sum(sum(json.loads(path.read_bytes())["rows"]) for path in markers)
+    return sum(json.loads(path.read_bytes())["n_rows"] for path in markers)
 
 
 def same_results(one: Path, other: Path) -> list[str]:

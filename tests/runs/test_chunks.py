@@ -132,6 +132,7 @@ def test_few_calls_lie_between_a_run_and_its_model(data: Path) -> None:
         "submit",
         "score_chunks",
         "do",
+        "fill_run",
         "score_run",
     ]
 

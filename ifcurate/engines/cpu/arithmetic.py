@@ -17,14 +17,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 
-from ifcurate.engines.cpu.kernels import Kernels, kernels_agree
+from ifcurate.engines.cpu.kernels import Kernels
 from ifcurate.engines.cpu.native import compile_library
-from ifcurate.engines.cpu.tiles import Tiles, tiles_agree
+from ifcurate.engines.cpu.tiles import Tiles
 from ifcurate.engines.hf.arithmetic import Arithmetic
+from ifcurate.engines.hf.attention import padded_rows, plan_attention
+from ifcurate.engines.hf.head import ResponseHead
+from ifcurate.engines.hf.prefix_tree import build_tree
 
 
 def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
@@ -38,7 +44,7 @@ def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
     # Nothing is timed: on a busy machine, a resumed run could choose differently.
     if isinstance(kernels, Tiles) and torch.get_num_threads() == 1:
         return kernels
-    onednn = _is_amd() and _onednn_agrees()
+    onednn = _is_amd() and _agrees(OneDNN(), dtype)
     if kernels is None:
         return OneDNN() if onednn else Arithmetic()
     return KernelsWithOneDNN(kernels.compiled) if onednn else Kernels(kernels.compiled)
@@ -51,11 +57,11 @@ def load_kernels() -> Kernels | None:
     None without a C compiler, or if a kernel does not give the numbers of PyTorch's own operations.
     """
     library = compile_library()
-    if library is None or not kernels_agree(Kernels(library)):
+    if library is None:
         return None
-    if library.tiles_ready() and tiles_agree(tiles := Tiles(library)):
-        return tiles
-    return Kernels(library)
+    kinds = (Tiles, Kernels) if library.tiles_ready() else (Kernels,)
+    found = (kind(library) for kind in kinds)
+    return next((k for k in found if _agrees(k, torch.float32, torch.bfloat16)), None)
 
 
 class OneDNN(Arithmetic):
@@ -97,18 +103,38 @@ def _is_amd() -> bool:
     return False
 
 
-@functools.cache
-def _onednn_agrees() -> bool:
+def _agrees(arithmetic: Arithmetic, *dtypes: torch.dtype) -> bool:
+    """Return whether all operations give PyTorch's numbers on small examples of these dtypes."""
     generator = torch.Generator().manual_seed(0)
-    x, weight, total = (torch.randn(64, 64, generator=generator) for _ in range(3))
-    bias = total[0].contiguous()
-    near = functools.partial(torch.allclose, rtol=1e-4, atol=1e-4)
-    try:
-        with torch.inference_mode():
-            return (
-                near(OneDNN().linear(x, weight), x @ weight.t())
-                and near(OneDNN().linear(x, weight, bias), x @ weight.t() + bias)
-                and near(OneDNN().add_linear(total.clone(), x, weight), total + x @ weight.t())
-            )
-    except (RuntimeError, AttributeError, TypeError, NotImplementedError):
-        return False
+    # A root of 5 rows, a first child of 20 (contiguous with it), and a second child of 3.
+    tree = build_tree([np.arange(25), np.array([*range(5), 30, 31, 32])], min_shared=4)
+    room = padded_rows(len(tree.ids)) - len(tree.ids)
+    shapes = (37, 64), (1056, 64), (37, 1056), (1, len(tree.ids), 2, 32)
+    drawn = [torch.randn(shape, generator=generator) for shape in (*shapes, *[(1, 28, 32)] * 2)]
+    plan = plan_attention(tree, torch.device("cpu"))
+
+    def compute(arithmetic: Arithmetic, given: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+        x, weight, total, q, k, v = given
+        mixed = q.new_empty(q.shape[1], 1, 2, 32)
+        k, v = (F.pad(rows, (0, 0, 0, room)) for rows in (k, v))
+        arithmetic.attend(q, k, v, plan, mixed, scale=0.2)
+        return [
+            arithmetic.linear(x, weight),
+            arithmetic.linear(x, weight, total[0].contiguous()),
+            arithmetic.add_linear(total.clone(), x, weight),
+            ResponseHead(weight, None, None, arithmetic).logprobs(x, torch.arange(37)),
+            mixed,
+        ]
+
+    def near(found: torch.Tensor, truth: torch.Tensor) -> bool:
+        distance = 0.02 if found.dtype is torch.bfloat16 else 1e-5
+        return torch.allclose(found.float(), truth, rtol=distance, atol=distance)
+
+    with contextlib.suppress(RuntimeError, AttributeError, TypeError), torch.inference_mode():
+        for dtype in dtypes:
+            given = [tensor.to(dtype) for tensor in drawn]
+            truth = compute(Arithmetic(), (tensor.float() for tensor in given))
+            if not all(map(near, compute(arithmetic, given), truth)):
+                return False
+        return True
+    return False

@@ -13,14 +13,11 @@ import ctypes
 import threading
 from typing import Any, Final
 
-import numpy as np
 import torch
 
 from ifcurate.engines.cpu.kernels import Kernels
 from ifcurate.engines.cpu.native import call
-from ifcurate.engines.hf.arithmetic import Arithmetic
-from ifcurate.engines.hf.attention import LANES, AttentionPlan, padded_rows, plan_attention
-from ifcurate.engines.hf.prefix_tree import build_tree
+from ifcurate.engines.hf.attention import LANES, AttentionPlan
 
 _MULTIPLE: Final = 32  # widths of matrices must be multiples of this
 _WIDEST: Final = 256  # numbers of an attention head
@@ -139,43 +136,3 @@ def _fit_product(x: torch.Tensor, weight: torch.Tensor) -> bool:
 
 def _fits(weight: torch.Tensor) -> bool:
     return weight.is_contiguous() and all(n % _MULTIPLE == 0 for n in weight.shape)
-
-
-def tiles_agree(tiles: Tiles) -> bool:
-    """Return whether all operations give PyTorch's numbers on small examples."""
-    return (
-        _products_agree(tiles)
-        and _attention_agrees(tiles, torch.bfloat16, 0.02)
-        and _attention_agrees(tiles, torch.float32, 1e-5)
-    )
-
-
-def _products_agree(tiles: Tiles) -> bool:
-    generator = torch.Generator().manual_seed(0)
-    hidden, weight = (torch.randn(n, 64, generator=generator) for n in (37, 96))
-    before = torch.randn(37, 96, generator=generator)
-    truth = before + hidden.double() @ weight.double().T
-    out = tiles.add_linear(before, hidden, weight)
-    good = torch.allclose(out.double(), truth, rtol=1e-6, atol=1e-5)
-    x, w = hidden.bfloat16(), weight.bfloat16()
-    found = tiles.logsumexp(x, w)
-    sums = (x.double() @ w.double().T).logsumexp(-1).float()
-    if found is None:
-        return False
-    top, total = found
-    return good and torch.allclose(top + total.log(), sums, rtol=1e-6, atol=1e-5)
-
-
-def _attention_agrees(tiles: Tiles, dtype: torch.dtype, near: float) -> bool:
-    generator = torch.Generator().manual_seed(0)
-    # A root of 5 rows, a first child of 20 (contiguous with it), and a second child of 3.
-    tree = build_tree([np.arange(25), np.array([*range(5), 30, 31, 32])], min_shared=4)
-    plan = plan_attention(tree, torch.device("cpu"))
-    rows, dim, scale = len(tree.ids), 32, 0.2
-    q = torch.randn(1, rows, 2, dim, generator=generator).to(dtype)
-    k, v = torch.zeros(2, 1, padded_rows(rows), dim, dtype=dtype)
-    k[:, :rows], v[:, :rows] = torch.randn(2, 1, rows, dim, generator=generator).to(dtype)
-    found, truth = torch.zeros(rows, 1, 2, dim, dtype=dtype), torch.zeros(rows, 1, 2, dim)
-    tiles.attend(q, k, v, plan, found, scale=scale)
-    Arithmetic().attend(q.float(), k.float(), v.float(), plan, truth, scale=scale)
-    return torch.allclose(found.float(), truth, rtol=near, atol=near)

@@ -43,8 +43,7 @@ def score_on_cluster(
     quiet: bool,
 ) -> Run:
     """Score on a Ray cluster with progress on stderr."""
-    from ifcurate.runs.ray_cluster import score_run_on_ray
-    from ifcurate.runs.ray_tasks import EngineSpec
+    from ifcurate.runs.ray_cluster import EngineSpec, score_run_on_ray
     from ifcurate.scoring.opening import check_apart
 
     def start(where: Path, fitted: Cluster, identity: dict[str, Any]) -> None:

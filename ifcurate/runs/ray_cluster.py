@@ -3,40 +3,44 @@
 This process reads the rows and deals them out, some chunks at a time, to actors. Each actor
 holds one engine and writes parts into the run folder, as a run on one machine does. So the
 tables do not depend on the number of actors, a worker that dies costs the chunks that it was
-scoring, and a run whose driver dies resumes. The run folder must be on storage that every
-node sees under the same path, and ifcurate must be installed on every node.
+scoring, and a run whose driver dies resumes. Ray starts an actor that dies again, and repeats its
+task. The run folder must be on storage that every node sees under the same path, and ifcurate must
+be installed on every node.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.data.sources import Examples
+from ifcurate.data.readers.files import RawRow
+from ifcurate.data.row_formats import RowLayout
+from ifcurate.data.sources import Examples, Piece, divide_rows, read_row
+from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, RunError
+from ifcurate.memory import MemoryBudget
 from ifcurate.options.score import ClusterOptions, ScoreSettings
 from ifcurate.phrases import count, first_line, missing_package
+from ifcurate.runs.chunks import score_chunks
 from ifcurate.runs.filling import choose_folder, data_identity, fill_run
 from ifcurate.runs.folder import run_differences
-from ifcurate.runs.parts import Part, Parts
-from ifcurate.runs.ray_tasks import EngineSpec, RawChunk, ScoringActor, read_batches
+from ifcurate.runs.parts import Part, Parts, Pending
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress, Work
+from ifcurate.scoring.scorer import Scorer
 
 _DEFAULTS: Final = ClusterOptions()
-_MOST_DEATHS: Final = 5  # of actors, with no chunk scored in between
+_MOST_DEATHS: Final = 5  # of an actor, at one task
 
-
-class _ActorDiedError(RunError):
-    """An actor or its node died."""
+#: The number of a chunk, and its rows.
+RawChunk = tuple[int, list[tuple[RawRow, RowLayout]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,61 @@ class Cluster:
     gpus_per_engine: float = 0.0  # 0.5: two engines share a GPU
     local_cpus: int | None = None  # CPUs of a cluster of this machine alone; None for all
     chunks_per_part: int = 4  # chunks that an actor scores and writes together
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """How an actor loads its engine: what `load_engine` takes."""
+
+    engine: str
+    model: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """Return the engine."""
+        return load_engine(self.engine, model=self.model, **self.options)
+
+
+class ScoringActor:
+    """Holds an engine; scores chunks and writes them as parts."""
+
+    def __init__(self, engine: EngineSpec, settings: ScoreSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    @functools.cached_property
+    def _scorer(self) -> Scorer:
+        memory = MemoryBudget.create(self._engine.options.get("memory"))
+        return Scorer.create(self._engine.load(), self._settings, memory=memory)
+
+    def identity(self) -> dict[str, Any]:
+        """Return `Scorer.identity`. The engine is loaded at the first call."""
+        return self._scorer.identity()
+
+    def score(
+        self, chunks: Sequence[RawChunk], folder: Path, *, tokens: bool
+    ) -> tuple[dict[str, Any], list[Part]]:
+        """Score chunks in their order, and write consecutive ones as one part.
+
+        Returns the identity and the parts.
+        """
+        parts = Parts(folder, tokens=tokens, look=False)
+        pending = Pending()
+        written: list[Part] = []
+        scored = score_chunks(self._scorer, self._read(chunks), tokens=tokens)
+        with contextlib.closing(scored):
+            for item, chunk in scored:
+                if not pending.follows(item.number):
+                    written.append(parts.commit(pending)[0])
+                pending.add(item.number, item.n_rows, chunk, item.bad, ends=item.ends)
+        if pending.done:
+            written.append(parts.commit(pending)[0])
+        return self.identity(), written
+
+    def _read(self, chunks: Sequence[RawChunk]) -> Iterator[Piece]:
+        for number, rows in chunks:
+            for _, piece, ends in divide_rows(rows, len(rows), self._scorer.piece_bytes):
+                yield Piece(number, [read_row(*row) for row in piece], ends)
 
 
 def score_run_on_ray(
@@ -168,19 +227,16 @@ class _Engines:
         Raises `RunError` when the engine cannot be loaded.
         """
         actor = _ray().remote(ScoringActor)
-        sized = actor.options(num_cpus=cluster.cpus_per_engine, num_gpus=cluster.gpus_per_engine)
-        self._make = partial(sized.remote, engine, settings)
+        sized = actor.options(
+            num_cpus=cluster.cpus_per_engine,
+            num_gpus=cluster.gpus_per_engine,
+            max_restarts=-1,
+            max_task_retries=_MOST_DEATHS,
+        )
+        self._make = functools.partial(sized.remote, engine, settings)
         self._cluster = cluster
-        self._actors: list[Any] = []
-        #: What each actor does: it scores some chunks, or loads its engine, with no chunk.
-        self._busy: dict[Any, tuple[Any, list[RawChunk]]] = {}
-        self._add()
-        self.identity: dict[str, Any] = _get(*self._busy)
-
-    def _add(self) -> None:
-        actor = self._make()
-        self._actors.append(actor)
-        self._busy[actor.identity.remote()] = actor, []
+        self._actors = [self._make()]
+        self.identity: dict[str, Any] = _get(self._actors[0].identity.remote())
 
     def close(self) -> None:
         """End the actors."""
@@ -192,37 +248,24 @@ class _Engines:
     ) -> Iterator[Part]:
         """Score batches of chunks, and yield their parts as they are written.
 
-        The batch of an actor that dies goes to another one. Raises `RunError` when actors die
-        again and again, or when their engines differ.
+        Raises `RunError` when actors die again and again, or when their engines differ.
         """
-        ray = _ray()
-        waiting = deque(itertools.islice(batches, self._cluster.max_engines))
-        for _ in range(max(self._cluster.min_engines, len(waiting)) - 1):
-            self._add()
-        n_deaths = 0
-        while waiting or any(batch for _, batch in self._busy.values()):
-            (done,), _ = ray.wait(list(self._busy))
-            actor, batch = self._busy.pop(done)
-            try:
-                result = _get(done)
-            except _ActorDiedError:
-                n_deaths += 1
-                if n_deaths > _MOST_DEATHS:
-                    raise
-                ray.kill(actor)
-                self._add()
-                waiting.extendleft([batch] if batch else [])
-                continue
-            if batch:
-                n_deaths = 0
-                yield from result
-            else:
-                _check_engine(self.identity, result)
-            if not waiting:
-                waiting.extend(itertools.islice(batches, 1))
-            if waiting:
-                batch = waiting.popleft()
-                self._busy[actor.score.remote(batch, folder, tokens=tokens)] = actor, batch
+        first = list(itertools.islice(batches, self._cluster.max_engines))
+        n_engines = max(self._cluster.min_engines, len(first))
+        self._actors += [self._make() for _ in range(n_engines - 1)]
+        left = itertools.chain(first, batches)
+        busy: dict[Any, Any] = {}  # task -> its actor
+        free = self._actors
+        while True:
+            for actor, batch in zip(free, left, strict=False):
+                busy[actor.score.remote(batch, folder, tokens=tokens)] = actor
+            if not busy:
+                return
+            (done,), _ = _ray().wait(list(busy))
+            identity, parts = _get(done)
+            _check_engine(self.identity, identity)
+            free = [busy.pop(done)]
+            yield from parts
 
 
 def _check_engine(identity: dict[str, Any], other: dict[str, Any]) -> None:
@@ -232,6 +275,16 @@ def _check_engine(identity: dict[str, Any], other: dict[str, Any]) -> None:
             f"an engine on another node differs ({'; '.join(differences[:4])}); scores of "
             "different engines are never mixed: install the same versions on all nodes"
         )
+
+
+def read_batches(
+    examples: Examples, size: int, together: int, covered: Container[int]
+) -> Iterator[list[RawChunk]]:
+    """Yield the chunks of `size` rows that are not covered, some together."""
+    rows = examples.raw_rows()
+    chunks = iter(lambda: list(itertools.islice(rows, size)), [])
+    wanted = (chunk for chunk in enumerate(chunks) if chunk[0] not in covered)
+    return iter(lambda: list(itertools.islice(wanted, together)), [])
 
 
 @dataclass(kw_only=True)
@@ -274,8 +327,6 @@ def _get(asked: Any) -> Any:
     ray = _ray()
     try:
         return ray.get(asked)
-    except ray.exceptions.RayActorError as error:
-        raise _ActorDiedError(str(_cause(error))) from error
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
 

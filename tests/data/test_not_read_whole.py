@@ -16,7 +16,7 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.filling import score_run
-from ifcurate.runs.ray_tasks import EngineSpec, ScoringActor, read_batches
+from ifcurate.runs.ray_cluster import EngineSpec, ScoringActor, read_batches
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.manifest import read_manifest
 from tests.cli.test_cli import Command, ifcurate

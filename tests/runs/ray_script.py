@@ -26,8 +26,7 @@ from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.filling import score_run
-from ifcurate.runs.ray_cluster import Cluster, score_run_on_ray
-from ifcurate.runs.ray_tasks import EngineSpec
+from ifcurate.runs.ray_cluster import Cluster, EngineSpec, score_run_on_ray
 from ifcurate.scoring.scorer import Scorer
 
 

@@ -21,8 +21,15 @@ from ifcurate.options.score import ScoreSettings
 from ifcurate.runs import ray_cluster as distributed
 from ifcurate.runs.filling import score_run
 from ifcurate.runs.parts import Parts
-from ifcurate.runs.ray_cluster import Cluster, _check_engine, _fit, score_run_on_ray
-from ifcurate.runs.ray_tasks import EngineSpec, ScoringActor, read_batches
+from ifcurate.runs.ray_cluster import (
+    Cluster,
+    EngineSpec,
+    ScoringActor,
+    _check_engine,
+    _fit,
+    read_batches,
+    score_run_on_ray,
+)
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.manifest import read_manifest
 from tests.conftest import ALPACA_ROWS, write_jsonl
@@ -72,7 +79,7 @@ def test_parts_of_actors_make_the_tables_of_a_local_run(n: int, data: Path) -> N
     batches = list(read_batches(examples, 16, n, ()))
     for some in (batches[::2], batches[1::2]):  # as they may come
         actor = ScoringActor(EngineSpec("toy"), SETTINGS)
-        told = [part for batch in some for part in actor.score(batch, PARTS, tokens=True)]
+        told = [part for batch in some for part in actor.score(batch, PARTS, tokens=True)[1]]
         assert {part.first for part in told} <= {part.first for part in Parts(PARTS, tokens=True)}
     begun = read_manifest(data / "local" / "manifest.json").model_copy(update={"finished": False})
     begun.write(data / "ray" / "manifest.json")

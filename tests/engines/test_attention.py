@@ -41,8 +41,8 @@ def _truth(tree: PrefixTree, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) 
     sees = torch.zeros(n, n, dtype=torch.bool)
     for node, (start, length) in enumerate(zip(tree.starts, tree.lengths, strict=True)):
         for row in range(start, start + length):
-            sees[row, tree.ancestor_rows(node)] = True
-            sees[row, start : row + 1] = True
+            sees[row, tree.path_rows(node)] = True
+            sees[row, row + 1 : start + length] = False
     scores = torch.einsum("hqgd,hkd->hgqk", q.double(), k[:, :n].double()) * 0.3
     soft = scores.masked_fill(~sees, -torch.inf).softmax(-1)
     return torch.einsum("hgqk,hkd->qhgd", soft, v[:, :n].double())

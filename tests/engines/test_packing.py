@@ -26,7 +26,9 @@ def test_every_sequence_is_a_path(raw: list[tuple[int, ...]], min_shared: int) -
         assert tree.positions[rows].tolist() == list(range(len(sequence)))
     assert tree.lengths.sum() == len(tree.ids)
     assert (tree.lengths > 0).all()
-    assert all(parent < node for node, parent in enumerate(tree.parents))
+    assert all(
+        start <= tree.starts[node] for node, path in enumerate(tree.paths) for start, _ in path
+    )
     # No token more than the sequences have, none less than the trie with all sharing has.
     prefixes = {s[:n] for s in set(raw) for n in range(1, len(s) + 1)}
     assert len(prefixes) <= len(tree.ids) <= sum(len(s) for s in sequences)
@@ -39,8 +41,7 @@ def test_a_shared_beginning_is_held_once() -> None:
     sequences = [np.array(head + tail) for tail in ([1, 2, 3], [1, 9], [5])]
     tree = build_tree(sequences, min_shared=8)
     assert tree.lengths.tolist() == [20, 3, 2, 1]
-    assert tree.parents.tolist() == [-1, 0, 0, 0]
-    assert tree.ancestor_rows(2).tolist() == list(range(20))
+    assert list(tree.paths) == [[(0, 20)], [(0, 23)], [(0, 20), (23, 2)], [(0, 20), (25, 1)]]
 
 
 def test_common_prefix_length() -> None:

@@ -53,18 +53,11 @@ class VarlenPlan:
 def plan_attention(
     tree: PrefixTree, device: torch.device, *, block: int | None = None, varlen: bool = False
 ) -> AttentionPlan:
-    """Find the path of each node; with `varlen`, plan one kernel call."""
-    paths: list[list[tuple[int, int]]] = []  # the spans of each node's path
+    """Return the plan of a tree; with `varlen`, for one kernel call."""
     nodes: list[tuple[int, int, int, int]] = []
     spans: list[tuple[int, int]] = []
-    rows = zip(tree.starts.tolist(), tree.lengths.tolist(), tree.parents.tolist(), strict=True)
-    for start, length, parent in rows:
-        path = list(paths[parent]) if parent >= 0 else []
-        if path and sum(path[-1]) == start:
-            path[-1] = (path[-1][0], path[-1][1] + length)
-        else:
-            path.append((start, length))
-        paths.append(path)
+    rows = zip(tree.starts.tolist(), tree.lengths.tolist(), tree.paths, strict=True)
+    for start, length, path in rows:
         nodes.append((start, length, len(spans), len(spans) + len(path)))
         spans += path
     return AttentionPlan(

@@ -34,16 +34,22 @@ class SingleBody:
     """One sequence at a time through the model's own forward pass."""
 
     def __init__(self, model: Any) -> None:
-        self._body = model.base_model
-        self._device = model.device
+        self._model = model
 
     def hidden(self, pack: Pack) -> torch.Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
+        return self._forward(pack, self._model.base_model, "last_hidden_state")
+
+    def logits(self, pack: Pack) -> torch.Tensor:
+        """The model's own logits at `pack.rows`, shape (n_predicted, vocabulary)."""
+        return self._forward(pack, self._model, "logits")
+
+    def _forward(self, pack: Pack, module: Any, name: str) -> torch.Tensor:
         parts = []
         for i, count in enumerate(pack.counts.tolist()):
-            ids = torch.from_numpy(pack.tree.ids[pack.tree.sequence_rows(i)]).to(self._device)
-            states = self._body(input_ids=ids[None], use_cache=False).last_hidden_state[0]
-            parts.append(states[len(ids) - count :])
+            ids = torch.from_numpy(pack.tree.ids[pack.tree.sequence_rows(i)])
+            out = module(input_ids=ids[None].to(self._model.device), use_cache=False)
+            parts.append(getattr(out, name)[0, len(ids) - count :])
         return torch.cat(parts)
 
 

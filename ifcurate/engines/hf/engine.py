@@ -115,7 +115,7 @@ class HFEngine(Engine):
         self._workers = n_workers = threads if on_cpu and can_fork() else 1
         most = None if options.batch_size == "auto" else options.batch_size
         self._filler = PackFiller(
-            token_budget(model, memory=options.memory, n_workers=n_workers),
+            budget=token_budget(model, memory=options.memory, n_workers=n_workers),
             n_workers=n_workers,
             max_sequences=1 if self.route == "single" else most,
             longest=exact_length(model.config) or self.max_length,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -24,39 +25,32 @@ _ROWS: Final = 1024
 _COLUMNS: Final = {"cpu": 1024, "cuda": 1 << 30}  # a block of logits stays in a CPU's cache
 
 
+@dataclass(frozen=True, slots=True)
 class ResponseHead:
     """Log-probabilities of target ids from the last hidden states."""
 
-    def __init__(
-        self,
-        weight: torch.Tensor,  # (vocabulary, width)
-        bias: torch.Tensor | None,  # (vocabulary,)
-        transform: Callable[[torch.Tensor], torch.Tensor] | None,
-        arithmetic: Arithmetic,
-    ) -> None:
-        self._weight = weight
-        self._bias = bias
-        self._transform = transform
-        self._arithmetic = arithmetic
-        self._columns = _COLUMNS.get(weight.device.type, 1024)
+    weight: torch.Tensor  # (vocabulary, width)
+    bias: torch.Tensor | None  # (vocabulary,)
+    transform: Callable[[torch.Tensor], torch.Tensor] | None
+    arithmetic: Arithmetic
 
     def logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """`hidden` (rows, width) and `targets` (rows,) to log-probabilities (rows,)."""
-        wide = torch.float64 if self._weight.dtype == torch.float64 else torch.float32
+        wide = torch.float64 if self.weight.dtype == torch.float64 else torch.float32
         exact = hidden.to(wide)
-        picked = (exact * self._weight[targets].to(wide)).sum(dim=-1)
-        if self._bias is not None:
-            picked += self._bias[targets]
-        if self._transform is not None:
-            picked = self._transform(picked)
+        picked = (exact * self.weight[targets].to(wide)).sum(dim=-1)
+        if self.bias is not None:
+            picked += self.bias[targets]
+        if self.transform is not None:
+            picked = self.transform(picked)
         sums = None
-        if self._bias is None and self._transform is None:
+        if self.bias is None and self.transform is None:
             parts = hidden.split(_ROWS)  # type: ignore[no-untyped-call]
-            sums = [self._arithmetic.logsumexp(part, self._weight) for part in parts]
+            sums = [self.arithmetic.logsumexp(part, self.weight) for part in parts]
         if sums is not None and None not in sums:
             top, total = (torch.cat(column) for column in zip(*sums, strict=True))
         else:
-            half = hidden.dtype is torch.bfloat16 is self._weight.dtype
+            half = hidden.dtype is torch.bfloat16 is self.weight.dtype
             with _bfloat16_products(half):
                 top, total = self._logsumexp(exact)
         # These few numbers are computed in float64: a vector's logarithm may differ from a single
@@ -65,25 +59,26 @@ class ResponseHead:
 
     def _logsumexp(self, exact: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         wide = exact.dtype
-        n, vocabulary = len(exact), len(self._weight)
+        n, vocabulary = len(exact), len(self.weight)
         top = torch.full((n,), -torch.inf, dtype=wide, device=exact.device)
         total = torch.zeros(n, dtype=wide, device=exact.device)
         # One buffer for all blocks: new memory for each takes longer than its sums.
-        block = min(_ROWS, n) * min(self._columns, vocabulary)
+        columns = _COLUMNS.get(self.weight.device.type, 1024)
+        block = min(_ROWS, n) * min(columns, vocabulary)
         space = torch.empty(block, dtype=wide, device=exact.device)
-        for low in range(0, vocabulary, self._columns):
+        for low in range(0, vocabulary, columns):
             # One block of a 16-bit matrix is widened at a time, not the whole matrix.
-            weight = self._weight[low : low + self._columns].to(wide)
+            weight = self.weight[low : low + columns].to(wide)
             for start in range(0, n, _ROWS):
                 rows = slice(start, start + _ROWS)
                 some = exact[rows]
                 room = space[: len(some) * len(weight)].view(len(some), len(weight))
-                logits = self._arithmetic.linear(some, weight, out=room)
-                if self._bias is not None:
-                    logits += self._bias[low : low + self._columns]
-                if self._transform is not None:
-                    logits = self._transform(logits)
-                self._arithmetic.add_logsumexp(logits, top[rows], total[rows])
+                logits = self.arithmetic.linear(some, weight, out=room)
+                if self.bias is not None:
+                    logits += self.bias[low : low + columns]
+                if self.transform is not None:
+                    logits = self.transform(logits)
+                self.arithmetic.add_logsumexp(logits, top[rows], total[rows])
         return top, total
 
 

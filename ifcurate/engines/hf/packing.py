@@ -125,40 +125,37 @@ def _pack_bounds(
     return [*bounds, len(lengths)]
 
 
+@dataclass(kw_only=True)
 class PackFiller:
     """Fills packs for a device. After memory has run out, it fills smaller ones."""
 
-    def __init__(
-        self, budget: int, *, n_workers: int, max_sequences: int | None, longest: int
-    ) -> None:
-        """`budget` is in tokens, and so is `longest`: longer sequences are alone."""
-        self._budget = budget
-        self._n_workers = n_workers
-        self._max_sequences = max_sequences
-        self._longest = longest
+    budget: int  # tokens
+    n_workers: int
+    max_sequences: int | None
+    longest: int  # tokens; longer sequences are alone
 
     def fill(self, distinct: DistinctPrompts) -> list[Pack]:
         """Packs of all distinct sequences."""
         lengths = {i: len(prompt.ids) for i, prompt in enumerate(distinct.sequences)}
-        together = {i: n for i, n in lengths.items() if n - 1 <= self._longest}
-        budget = self._budget
-        if self._n_workers > 1:
+        together = {i: n for i, n in lengths.items() if n - 1 <= self.longest}
+        budget = self.budget
+        if self.n_workers > 1:
             # Enough packs for all processes, none too small for fast products.
-            budget = min(budget, max(_LEAST_PACK, sum(together.values()) // self._n_workers))
-        packs = distinct.packs(together, budget, max_sequences=self._max_sequences)
+            budget = min(budget, max(_LEAST_PACK, sum(together.values()) // self.n_workers))
+        packs = distinct.packs(together, budget, max_sequences=self.max_sequences)
         return packs + distinct.packs(lengths.keys() - together.keys(), budget, alone=True)
 
     def halve(self, distinct: DistinctPrompts, pack: Pack) -> list[Pack]:
         """Return the sequences of a pack in smaller packs."""
         middle = len(pack.members) // 2
         budget = max(1, pack.n_tokens // 2)
-        first = distinct.packs(pack.members[:middle], budget, max_sequences=self._max_sequences)
-        second = distinct.packs(pack.members[middle:], budget, max_sequences=self._max_sequences)
-        return first + second
+        halves = (pack.members[:middle], pack.members[middle:])
+        packs = (distinct.packs(h, budget, max_sequences=self.max_sequences) for h in halves)
+        return list(itertools.chain.from_iterable(packs))
 
     def shrink(self) -> None:
         """Halve the budget after memory ran out."""
-        self._budget = max(1, self._budget // 2)
+        self.budget = max(1, self.budget // 2)
 
 
 def find_distinct(prompts: Sequence[Prompt]) -> DistinctPrompts:

@@ -32,24 +32,13 @@ class PrefixTree:
     positions: IntArray  # (n_tokens,) depth in the sequence, counted from 0
     starts: IntArray  # (n_nodes,) first row of each node
     lengths: IntArray  # (n_nodes,)
-    parents: IntArray  # (n_nodes,) -1 at a root
+    #: The contiguous parts of each node's path, from the root to its end: first row, number of rows
+    paths: Sequence[Sequence[tuple[int, int]]]
     ends: IntArray  # (n_sequences,) the node that each sequence ends in
-
-    def ancestor_rows(self, node: int) -> IntArray:
-        """Rows of all tokens before the node on its path, in order of position."""
-        parts = []
-        above = int(self.parents[node])
-        while above >= 0:
-            start = int(self.starts[above])
-            parts.append(np.arange(start, start + int(self.lengths[above]), dtype=np.int64))
-            above = int(self.parents[above])
-        return np.concatenate(parts[::-1]) if parts else np.zeros(0, dtype=np.int64)
 
     def path_rows(self, node: int) -> IntArray:
         """Rows of all tokens from the root to the end of the node, in order of position."""
-        start = int(self.starts[node])
-        own = np.arange(start, start + int(self.lengths[node]), dtype=np.int64)
-        return np.concatenate([self.ancestor_rows(node), own])
+        return np.concatenate([np.arange(start, start + n) for start, n in self.paths[node]])
 
     def sequence_rows(self, sequence: int) -> IntArray:
         """Rows of a whole sequence, in order of position."""
@@ -131,32 +120,36 @@ class _Nodes:
     """The nodes of a tree that is being built."""
 
     def __init__(self) -> None:
-        self._parts: list[IntArray] = []
-        self._starts: list[int] = []
-        self._depths: list[int] = []
-        self._parents: list[int] = []
+        empty = np.zeros(0, dtype=np.int64)
         self._n_tokens = 0
+        self._ids, self._positions = [empty], [empty]
+        self._starts: list[int] = []
+        self._lengths: list[int] = []
+        self._paths: list[list[tuple[int, int]]] = []
 
     def add(self, sequence: IntArray, begin: int, end: int, parent: int) -> int:
         """Add tokens `begin:end` of a sequence; returns the number of the node."""
-        self._parts.append(sequence[begin:end])
-        self._starts.append(self._n_tokens)
-        self._depths.append(begin)
-        self._parents.append(parent)
-        self._n_tokens += end - begin
-        return len(self._starts) - 1
+        start, length = self._n_tokens, end - begin
+        self._n_tokens += length
+        path = list(self._paths[parent]) if parent >= 0 else []
+        if path and sum(path[-1]) == start:
+            path[-1] = (path[-1][0], path[-1][1] + length)
+        else:
+            path.append((start, length))
+        self._ids.append(sequence[begin:end])
+        self._positions.append(np.arange(begin, end, dtype=np.int64))
+        self._starts.append(start)
+        self._lengths.append(length)
+        self._paths.append(path)
+        return len(self._paths) - 1
 
     def tree(self, ends: Sequence[int]) -> PrefixTree:
         """Return the tree; `ends` has the last node of each sequence."""
-        lengths = np.array([len(p) for p in self._parts], dtype=np.int64)
-        depths = zip(self._depths, lengths, strict=True)
-        positions = [np.arange(d, d + n, dtype=np.int64) for d, n in depths]
-        empty = np.zeros(0, dtype=np.int64)
         return PrefixTree(
-            ids=np.concatenate(self._parts) if self._parts else empty,
-            positions=np.concatenate(positions) if positions else empty,
+            ids=np.concatenate(self._ids),
+            positions=np.concatenate(self._positions),
             starts=np.array(self._starts, dtype=np.int64),
-            lengths=lengths,
-            parents=np.array(self._parents, dtype=np.int64),
+            lengths=np.array(self._lengths, dtype=np.int64),
+            paths=self._paths,
             ends=np.array(ends, dtype=np.int64),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -25,26 +26,23 @@ _SMALL: Final = 50_000_000  # parameters; operations of smaller models are too s
 _MEMORY_SHARE: Final = 0.6  # share of free memory; the rest is for fragments and other programs
 
 
+@dataclass(frozen=True, slots=True)
 class PackRunner:
     """Computes the log-probabilities of each sequence in a pack."""
 
-    def __init__(
-        self, model: Any, head: ResponseHead | None, body: Body, n_parameters: int
-    ) -> None:
-        self._model = model
-        self._head = head
-        self._body = body
-        self._single = SingleBody(model)
-        self._n_parameters = n_parameters
+    model: Any
+    head: ResponseHead | None
+    body: Body
+    n_parameters: int
 
     def is_long(self, packs: Sequence[Pack]) -> bool:
         """Return whether packs are enough work to start processes for."""
-        work = 2 * self._n_parameters * sum(pack.n_tokens for pack in packs)
+        work = 2 * self.n_parameters * sum(pack.n_tokens for pack in packs)
         return work >= _WORTH_FORKING
 
     def bytes_for(self, pack: Pack) -> int:
         """Return an upper estimate of the working memory of a pack."""
-        return pack.n_tokens * bytes_per_token(self._model)
+        return pack.n_tokens * bytes_per_token(self.model)
 
     def run(self, pack: Pack) -> list[Float32Array]:
         """Score a pack.
@@ -52,28 +50,21 @@ class PackRunner:
         Raises `OutOfMemoryError` when the pack does not fit into memory, and `ModelError`
         when torch or the device fails for another reason.
         """
-        body = self._single if pack.alone else self._body
+        single = SingleBody(self.model)
         try:
-            with fitting_threads(self._model, self._n_parameters), torch.inference_mode():
-                targets = torch.from_numpy(pack.targets).to(self._model.device)
-                if self._head is not None:
-                    logprobs = self._head.logprobs(body.hidden(pack), targets)
+            with fitting_threads(self.model, self.n_parameters), torch.inference_mode():
+                targets = torch.from_numpy(pack.targets).to(self.model.device)
+                if self.head is not None:
+                    hidden = (single if pack.alone else self.body).hidden(pack)
+                    logprobs = self.head.logprobs(hidden, targets)
                 else:
-                    logprobs = self._from_logits(pack, targets)
+                    logprobs = pick_logprobs(single.logits(pack).float(), targets)
                 values: Float32Array = logprobs.float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             if not is_memory_error(error):
-                raise _device_error(self._model.device, error) from error
+                raise _device_error(self.model.device, error) from error
             raise OutOfMemoryError(str(error)[:200]) from error
         return list(np.split(values, np.cumsum(pack.counts)[:-1]))
-
-    def _from_logits(self, pack: Pack, targets: torch.Tensor) -> torch.Tensor:
-        parts = []
-        for i, wanted in enumerate(torch.split(targets, pack.counts.tolist())):
-            ids = torch.from_numpy(pack.tree.ids[pack.tree.sequence_rows(i)]).to(targets.device)
-            logits = self._model(input_ids=ids[None], use_cache=False).logits[0]
-            parts.append(pick_logprobs(logits[len(ids) - len(wanted) :].float(), wanted))
-        return torch.cat(parts)
 
 
 @contextlib.contextmanager

@@ -88,7 +88,7 @@ def split_run(
     with readable_table(run.scores_path):
         cuts = plan.find_cuts(scores)
     identity = {"scores": run.manifest.id, "asked": options.given(), "parameters": plan.parameters}
-    before, again = cuts.table(), None
+    before, again = cuts, None
     if rescore is not None:
         again = rescore.score(run, cuts)
         cuts = plan.find_cuts(again.replace_numbers(scores))
@@ -116,7 +116,7 @@ def split_run(
         left_out = count(summary.n_left_out, "row")
         manifest.formula += f"; {left_out} left out with context_overlap above {most:g}"
     if again is not None:
-        manifest.checks = {"rescored": again.as_dict(_count_changed(before, table))}
+        manifest.checks = {"rescored": again.as_dict(_count_changed(before, cuts))}
     if overrides:
         n_by_hand = _count_by_hand(path)
         manifest.checks["set_by_hand"] = n_by_hand
@@ -139,10 +139,10 @@ def _refuse_other_files(table: Path, manifest: Path, *, overwrite: bool) -> None
     )
 
 
-def _count_changed(before: pl.LazyFrame, after: pl.LazyFrame) -> int:
-    """Return the number of rows whose labels differ in two tables of the same rows."""
-    labels = [frame.select("label").collect(engine="streaming") for frame in (before, after)]
-    return int((labels[0]["label"] != labels[1]["label"]).sum())
+def _count_changed(before: SplitCuts, after: SplitCuts) -> int:
+    """Return the number of rows whose labels differ by two cuts of the same rows."""
+    labels, other = (cuts.labelled["label"].cast(pl.String) for cuts in (before, after))
+    return int(labels.ne_missing(other).sum())
 
 
 def _is_split(table: Path, manifest: Path) -> bool:

@@ -59,7 +59,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(folder: Path, model: Path) -> Path:
-    write_jsonl(folder / "a.jsonl", [*make_rows(70, 0), {"instruction": "no response"}])
+    rows = [{**row, "input": ""} if i % 3 == 0 else row for i, row in enumerate(make_rows(105, 0))]
+    write_jsonl(folder / "a.jsonl", [*rows, {"instruction": "no response"}])
     write_jsonl(folder / "b.jsonl", make_rows(50, 1))
     (folder / "tiny").symlink_to(model)
     return folder

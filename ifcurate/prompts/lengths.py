@@ -30,9 +30,7 @@ def full_size(example: Example) -> int:
     return sum(map(len, (*example.prompt_texts, example.response)))
 
 
-def batch_by_size(
-    examples: Sequence[tuple[int, Example]],
-) -> Iterator[list[tuple[int, Example]]]:
+def batch_by_size(examples: Sequence[tuple[int, Example]]) -> Iterator[list[tuple[int, Example]]]:
     """Batches of at most `_BATCH` characters; a longer example is a separate batch."""
     batch: list[tuple[int, Example]] = []
     n = 0

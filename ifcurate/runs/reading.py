@@ -51,9 +51,7 @@ def run_examples(run: Run) -> Examples:
     identity = run.manifest.identity
     layouts = [known["layout"] for known in identity["inputs"]]
     return Examples(
-        tuple(run_sources(run)),
-        tuple(map(RowLayout.from_record, layouts)),
-        identity["limit"],
+        tuple(run_sources(run)), tuple(map(RowLayout.from_record, layouts)), identity["limit"]
     )
 
 

@@ -20,13 +20,7 @@ import polars as pl
 
 from ifcurate.errors import RunError
 from ifcurate.prompts.rules import without_rules
-from ifcurate.runs.folder import (
-    FROM_CACHE,
-    cache_note,
-    open_run,
-    run_differences,
-    seal_manifest,
-)
+from ifcurate.runs.folder import FROM_CACHE, cache_note, open_run, run_differences, seal_manifest
 from ifcurate.runs.join import join_tables, repeat_for_tokens
 from ifcurate.runs.run import Run
 from ifcurate.storage.files import atomic_file, scan_table

@@ -29,12 +29,7 @@ from ifcurate.prompts.places import find_context_tokens
 from ifcurate.prompts.rules import rules_version
 from ifcurate.prompts.templates import Template, load_template
 from ifcurate.records import Example
-from ifcurate.scoring.tables import (
-    Numbers,
-    response_losses,
-    score_table,
-    token_table,
-)
+from ifcurate.scoring.tables import Numbers, response_losses, score_table, token_table
 
 if TYPE_CHECKING:
     from ifcurate.engines.base import EngineIdentity

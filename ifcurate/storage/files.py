@@ -281,8 +281,5 @@ def read_table_manifest(path: Path) -> dict[str, Any]:
 
 def file_digest(path: Path) -> str:
     """BLAKE2b of a file's bytes, 32 hex digits."""
-    digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

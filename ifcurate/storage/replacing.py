@@ -13,7 +13,7 @@ from typing import Any, Final
 from ifcurate.errors import DataError
 from ifcurate.storage.manifest import read_manifest
 
-_PARTIAL: Final = re.compile(r"\..+\.(\d+)\.partial")
+_PARTIAL: Final = re.compile(r"\..+\.\d+\.partial")
 
 
 def refuse_replacing(
@@ -52,22 +52,11 @@ def refuse_other(path: Path, identity: Mapping[str, Any], *, overwrite: bool = F
 def remove_partials(folder: Path) -> None:
     """Remove the partial files of killed processes from a folder.
 
-    A file that a running process writes is locked (`files.atomic_file`) and stays.
+    A file that a running process writes is locked (`files.atomic_file`) and stays, also if the
+    process runs on another machine.
     """
-    for path in folder.glob(".*.partial") if folder.is_dir() else ():
-        match = _PARTIAL.fullmatch(path.name)
-        if match and not _is_running(int(match[1])):
+    for path in folder.glob(".*.partial"):
+        if _PARTIAL.fullmatch(path.name):
             with contextlib.suppress(OSError), path.open("rb") as stream:
-                # The writer may run on another machine; only the lock shows that.
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # a process of another user
-        return True
-    return True

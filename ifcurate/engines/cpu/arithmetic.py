@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
 
-from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.cpu.native import compile_library
+from ifcurate.engines.cpu.kernels import Kernels, compile_library
 from ifcurate.engines.cpu.tiles import Tiles
 from ifcurate.engines.hf.arithmetic import Arithmetic
 from ifcurate.engines.hf.attention import padded_rows, plan_attention
@@ -71,22 +71,16 @@ class OneDNN(Arithmetic):
     replaces_linears = True
 
     def linear(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None = None,
-        out: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        self, x: Tensor, weight: Tensor, bias: Tensor | None = None, out: Tensor | None = None
+    ) -> Tensor:
         """See `Arithmetic.linear`."""
-        made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return made
 
-    def add_linear(
-        self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
-    ) -> torch.Tensor:
+    def add_linear(self, total: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """See `Arithmetic.add_linear`."""
         product = torch.ops.mkldnn._linear_pointwise.binary
-        made: torch.Tensor = product(x, total, weight, None, "add")
+        made: Tensor = product(x, total, weight, None, "add")
         return made
 
 
@@ -113,7 +107,7 @@ def _agrees(arithmetic: Arithmetic, *dtypes: torch.dtype) -> bool:
     drawn = [torch.randn(shape, generator=generator) for shape in (*shapes, *[(1, 28, 32)] * 2)]
     plan = plan_attention(tree, torch.device("cpu"))
 
-    def compute(arithmetic: Arithmetic, given: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    def compute(arithmetic: Arithmetic, given: Iterable[Tensor]) -> list[Tensor]:
         x, weight, total, q, k, v = given
         mixed = q.new_empty(q.shape[1], 1, 2, 32)
         k, v = (F.pad(rows, (0, 0, 0, room)) for rows in (k, v))
@@ -126,7 +120,7 @@ def _agrees(arithmetic: Arithmetic, *dtypes: torch.dtype) -> bool:
             mixed,
         ]
 
-    def near(found: torch.Tensor, truth: torch.Tensor) -> bool:
+    def near(found: Tensor, truth: Tensor) -> bool:
         distance = 0.02 if found.dtype is torch.bfloat16 else 1e-5
         return torch.allclose(found.float(), truth, rtol=distance, atol=distance)
 

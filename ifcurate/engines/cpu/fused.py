@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ifcurate.engines.cpu.native import call
-from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows
+from ifcurate.engines.hf.arithmetic import least_rows
 from ifcurate.engines.hf.attention import LANES, padded_rows, plan_attention
 from ifcurate.engines.hf.prefix_tree import Pack
 
@@ -29,21 +29,24 @@ _FAMILIES: Final = ("llama", "mistral", "qwen2", "qwen3")
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    norm_1: torch.Tensor  # (width,) float32
-    qkv: torch.Tensor  # (q + k + v, width)
-    qkv_bias: torch.Tensor | None
-    q_norm: torch.Tensor | None  # (dim,) float32
-    k_norm: torch.Tensor | None
-    out: torch.Tensor  # (width, q)
-    out_bias: torch.Tensor | None
-    norm_2: torch.Tensor
-    gate_up: torch.Tensor  # (2 * inner, width)
-    down: torch.Tensor  # (width, inner)
+    norm_1: Tensor  # (width,) float32
+    qkv: Tensor  # (q + k + v, width)
+    qkv_bias: Tensor | None
+    q_norm: Tensor | None  # (dim,) float32
+    k_norm: Tensor | None
+    out: Tensor  # (width, q)
+    out_bias: Tensor | None
+    norm_2: Tensor
+    gate_up: Tensor  # (2 * inner, width)
+    down: Tensor  # (width, inner)
     scale: float  # scale of the scores
 
 
-def fuse_decoder(model: Any, arithmetic: Arithmetic, library: Any) -> FusedDecoder | None:
-    """Return the fast decoder of a model; None if the model has another architecture or shape."""
+def fuse_decoder(model: Any, kernels: Any) -> FusedDecoder | None:
+    """Return the fast decoder of a model; None if the model has another architecture or shape.
+
+    `kernels` are `ifcurate.engines.cpu.kernels.Kernels`.
+    """
     config = model.config
     body = model.base_model
     if config.model_type not in _FAMILIES or not hasattr(body, "rotary_emb"):
@@ -53,17 +56,16 @@ def fuse_decoder(model: Any, arithmetic: Arithmetic, library: Any) -> FusedDecod
     sizes = (body.layers[0].self_attn.head_dim, config.hidden_size, config.intermediate_size)
     if any(n % (2 * LANES) for n in sizes):
         return None
-    return FusedDecoder(model, arithmetic, library)
+    return FusedDecoder(model, kernels)
 
 
 class FusedDecoder:
     """Hidden states of the requested rows of a pack, after the final norm."""
 
-    def __init__(self, model: Any, arithmetic: Arithmetic, library: Any) -> None:
+    def __init__(self, model: Any, kernels: Any) -> None:
         config, body = model.config, model.base_model
         self._body = body
-        self._arithmetic = arithmetic
-        self._library = library
+        self._kernels = kernels
         self._eps = float(config.rms_norm_eps)
         self._width = int(config.hidden_size)
         self._inner = int(config.intermediate_size)
@@ -77,10 +79,10 @@ class FusedDecoder:
         self._least_rows = least_rows(
             (first_layer.qkv, first_layer.out, first_layer.gate_up, first_layer.down)
         )
-        self._table: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._space: dict[str, torch.Tensor] = {}
+        self._table: tuple[Tensor, Tensor] | None = None
+        self._space: dict[str, Tensor] = {}
 
-    def hidden(self, pack: Pack) -> torch.Tensor:
+    def hidden(self, pack: Pack) -> Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
         device = self._layers[0].qkv.device
         tree = pack.tree
@@ -105,38 +107,38 @@ class FusedDecoder:
         chosen = False
         for i, layer in enumerate(self._layers):
             self._norm(x, layer.norm_1, normed)
-            qkv = self._arithmetic.linear(normed, layer.qkv, layer.qkv_bias, qkv)
+            qkv = self._kernels.linear(normed, layer.qkv, layer.qkv_bias, qkv)
             # Splits queries, keys and values; norms and rotates queries and keys.
             sizes = (n, k.shape[1], self._kv_heads, self._group, self._dim, 2 * cosine.shape[1])
             parts = (qkv, cosine, sine, layer.q_norm, layer.k_norm)
-            call(self._library, "split_rotate", *parts, self._eps, q, k, v, *sizes)
-            self._arithmetic.attend(q, k, v, plan, mixed, scale=layer.scale)
+            self._kernels.call("split_rotate", *parts, self._eps, q, k, v, *sizes)
+            self._kernels.attend(q, k, v, plan, mixed, scale=layer.scale)
             flat = mixed.view(n, heads * self._dim)
             if i == len(self._layers) - 1 and len(rows) >= self._least_rows:
                 x, flat, chosen = x[rows], flat[rows], True
                 normed = normed[: len(rows)] if len(rows) <= n else torch.empty_like(x)
-            x = self._arithmetic.add_linear(x, flat, layer.out)
+            x = self._kernels.add_linear(x, flat, layer.out)
             if layer.out_bias is not None:
                 x += layer.out_bias
             self._norm(x, layer.norm_2, normed)
-            x = self._arithmetic.add_linear(x, self._gated(normed, layer), layer.down)
+            x = self._kernels.add_linear(x, self._gated(normed, layer), layer.down)
         x = x if chosen else x[rows]
         last = torch.empty_like(x)
         self._norm(x, self._final, last)
         return last
 
-    def _gated(self, normed: torch.Tensor, layer: _Layer) -> torch.Tensor:
+    def _gated(self, normed: Tensor, layer: _Layer) -> Tensor:
         n = len(normed)
         gate_up = self._buffer("gate_up", n, 2 * self._inner)
         out = self._buffer("inner", n, self._inner)
-        gate_up = self._arithmetic.linear(normed, layer.gate_up, None, gate_up)
-        call(self._library, "silu_mul", gate_up, out, *out.shape)
+        gate_up = self._kernels.linear(normed, layer.gate_up, None, gate_up)
+        self._kernels.call("silu_mul", gate_up, out, *out.shape)
         return out
 
-    def _norm(self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-        call(self._library, "rms_norm", x, weight, out, *x.shape, self._eps)
+    def _norm(self, x: Tensor, weight: Tensor, out: Tensor) -> None:
+        self._kernels.call("rms_norm", x, weight, out, *x.shape, self._eps)
 
-    def _rotation(self, positions: torch.Tensor, needed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _rotation(self, positions: Tensor, needed: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines of some positions, each (n, rotated / 2) float32."""
         if self._table is None or len(self._table[0]) < needed:
             wide = self._layers[0].norm_1
@@ -146,7 +148,7 @@ class FusedDecoder:
             self._table = (cosine[0, :, :half].contiguous(), sine[0, :, :half].contiguous())
         return self._table[0][positions], self._table[1][positions]
 
-    def _buffer(self, name: str, *shape: int) -> torch.Tensor:
+    def _buffer(self, name: str, *shape: int) -> Tensor:
         """Working memory, reused by all packs: new memory costs more than the arithmetic."""
         size = math.prod(shape)
         held = self._space.get(name)
@@ -156,8 +158,8 @@ class FusedDecoder:
             self._space[name] = held
         return held[:size].view(shape)
 
-    def _norm_weight(self, module: Any) -> torch.Tensor:
-        weight: torch.Tensor = module.weight.detach()
+    def _norm_weight(self, module: Any) -> Tensor:
+        weight: Tensor = module.weight.detach()
         return weight.to(torch.promote_types(weight.dtype, torch.float32))
 
     def _read(self, layer: Any) -> _Layer:
@@ -179,7 +181,7 @@ class FusedDecoder:
         )
 
 
-def _join(*modules: Any) -> torch.Tensor:
+def _join(*modules: Any) -> Tensor:
     """One matrix of several modules' rows; the modules' weights become views of it."""
     joined = torch.cat([m.weight.detach() for m in modules])
     start = 0
@@ -190,7 +192,7 @@ def _join(*modules: Any) -> torch.Tensor:
     return joined
 
 
-def _join_biases(*modules: Any) -> torch.Tensor | None:
+def _join_biases(*modules: Any) -> Tensor | None:
     if all(m.bias is None for m in modules):
         return None
     rows = [

@@ -1,7 +1,7 @@
 /* The element-wise work between two matrix products, one pass over memory each.
  *
  * C11 with the vector types that gcc and clang both know, and no library but libc.
- * Compiled when an engine is loaded (native.py); every function has a twin in
+ * Compiled when an engine is loaded (kernels.py); every function has a twin in
  * PyTorch operations that takes over where there is no compiler. Numbers are
  * float32 inside; bfloat16 is read and written, rounded to nearest even, once.
  */

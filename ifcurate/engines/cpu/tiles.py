@@ -14,9 +14,9 @@ import threading
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.cpu.native import call
 from ifcurate.engines.hf.attention import LANES, AttentionPlan
 
 _MULTIPLE: Final = 32  # widths of matrices must be multiples of this
@@ -35,12 +35,8 @@ class Tiles(Kernels):
         self._rooms = threading.local()
 
     def linear(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None = None,
-        out: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        self, x: Tensor, weight: Tensor, bias: Tensor | None = None, out: Tensor | None = None
+    ) -> Tensor:
         """See `Arithmetic.linear`; on tiles for float32 of sizes that are multiples of 32."""
         if not _fit_product(x, weight):
             return super().linear(x, weight, bias, out)
@@ -48,9 +44,7 @@ class Tiles(Kernels):
         self._multiply(x, weight, bias, made, add=False)
         return made
 
-    def add_linear(
-        self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
-    ) -> torch.Tensor:
+    def add_linear(self, total: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """See `Arithmetic.add_linear`; on tiles as `linear`."""
         if not (total.is_contiguous() and _fit_product(x, weight)):
             return super().add_linear(total, x, weight)
@@ -58,13 +52,7 @@ class Tiles(Kernels):
         return total
 
     def _multiply(
-        self,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        out: torch.Tensor,
-        *,
-        add: bool,
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, *, add: bool
     ) -> None:
         sizes = ctypes.c_int64(), ctypes.c_int64()
         self.compiled.linear_room(*map(ctypes.c_long, x.shape), *map(ctypes.byref, sizes))
@@ -72,11 +60,9 @@ class Tiles(Kernels):
             self._room(n, size.value) for n, size in zip(("left", "right"), sizes, strict=True)
         )
         shape = (len(x), *weight.shape)
-        call(self.compiled, "linear", x, weight, bias, out, *rooms, *shape, int(add))
+        self.call("linear", x, weight, bias, out, *rooms, *shape, int(add))
 
-    def logsumexp(
-        self, hidden: torch.Tensor, weight: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def logsumexp(self, hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor] | None:
         """See `Arithmetic.logsumexp`; for bfloat16 of sizes that are multiples of 32.
 
         Products are added up in float32 and not rounded.
@@ -88,16 +74,16 @@ class Tiles(Kernels):
         packed = self._room("right", padded * width)
         top, total = torch.empty(padded), torch.empty(padded)
         tensors = (hidden.contiguous(), weight, packed, top, total)
-        call(self.compiled, "head_logsumexp", *tensors, rows, *weight.shape)
+        self.call("head_logsumexp", *tensors, rows, *weight.shape)
         return top[:rows], total[:rows]
 
     def attend(
         self,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
         plan: AttentionPlan,
-        out: torch.Tensor,
+        out: Tensor,
         *,
         scale: float,
         cap: float = 0.0,
@@ -117,22 +103,22 @@ class Tiles(Kernels):
         path = self._room("path", 2 * parts * most * dim)
         tensors = (q, k, v, out, plan.nodes, plan.spans, scores, soft, path)
         sizes = (len(plan.nodes), rows, k.shape[1], kv_heads, group, dim, most)
-        call(self.compiled, "tree_attention", *tensors, *sizes, scale)
+        self.call("tree_attention", *tensors, *sizes, scale)
 
-    def _room(self, name: str, size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+    def _room(self, name: str, size: int, dtype: torch.dtype | None = None) -> Tensor:
         """Working memory, reused by all calls: new memory costs more than the arithmetic."""
-        held: torch.Tensor | None = getattr(self._rooms, name, None)
+        held: Tensor | None = getattr(self._rooms, name, None)
         if held is None or held.numel() < size:
             held = torch.empty(size, dtype=dtype or torch.bfloat16)
             setattr(self._rooms, name, held)
         return held
 
 
-def _fit_product(x: torch.Tensor, weight: torch.Tensor) -> bool:
+def _fit_product(x: Tensor, weight: Tensor) -> bool:
     """Return whether tiles take a product: float32, rows that lie together, known sizes."""
     wide = x.dtype is weight.dtype is torch.float32
     return wide and x.is_contiguous() and _fits(weight)
 
 
-def _fits(weight: torch.Tensor) -> bool:
+def _fits(weight: Tensor) -> bool:
     return weight.is_contiguous() and all(n % _MULTIPLE == 0 for n in weight.shape)

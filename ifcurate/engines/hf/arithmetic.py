@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
 import torch
+from torch import Tensor
 
 from ifcurate.engines.hf.attention import LANES, AttentionPlan, VarlenPlan
 from ifcurate.engines.hf.prefix_tree import Pack
@@ -23,7 +24,7 @@ _MOST_ROWS: Final = 2048
 class Body(Protocol):
     """From a pack to hidden states."""
 
-    def hidden(self, pack: Pack) -> torch.Tensor:
+    def hidden(self, pack: Pack) -> Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
 
 
@@ -37,29 +38,27 @@ class Arithmetic:
 
     def linear(
         self,
-        x: torch.Tensor,  # (rows, width)
-        weight: torch.Tensor,  # (outputs, width), as `torch.nn.Linear` holds it
-        bias: torch.Tensor | None = None,
-        out: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        x: Tensor,  # (rows, width)
+        weight: Tensor,  # (outputs, width), as `torch.nn.Linear` holds it
+        bias: Tensor | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
         """`x @ weight.T + bias`; in `out`, if it is given and the library supports it."""
         if bias is None:
             return torch.mm(x, weight.t(), out=out)
         return torch.addmm(bias, x, weight.t(), out=out)
 
-    def add_linear(
-        self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
-    ) -> torch.Tensor:
+    def add_linear(self, total: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """`total + x @ weight.T`; may overwrite `total`."""
         return torch.addmm(total, x, weight.t(), out=total)
 
     def attend(
         self,
-        q: torch.Tensor,  # (kv_heads, rows, group, dim)
-        k: torch.Tensor,  # (kv_heads, padded_rows(rows), dim), zeros after the rows
-        v: torch.Tensor,
+        q: Tensor,  # (kv_heads, rows, group, dim)
+        k: Tensor,  # (kv_heads, padded_rows(rows), dim), zeros after the rows
+        v: Tensor,
         plan: AttentionPlan,
-        out: torch.Tensor,  # (rows, kv_heads, group, dim of v)
+        out: Tensor,  # (rows, kv_heads, group, dim of v)
         *,
         scale: float,
         cap: float = 0.0,
@@ -80,8 +79,8 @@ class Arithmetic:
             out[first:last] = mixed.transpose(0, 1)
 
     def softmax(
-        self, scores: torch.Tensor, *, group: int, before: int, scale: float, cap: float
-    ) -> torch.Tensor:
+        self, scores: Tensor, *, group: int, before: int, scale: float, cap: float
+    ) -> Tensor:
         """Softmax over the first `before + row // group + 1` scores of each row, 0 after.
 
         May overwrite `scores` (batches, rows, keys).
@@ -96,16 +95,14 @@ class Arithmetic:
         hidden = columns > (before + rows).unsqueeze(1)
         return wide.masked_fill_(hidden, -torch.inf).softmax(dim=-1).to(dtype)
 
-    def logsumexp(
-        self, hidden: torch.Tensor, weight: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def logsumexp(self, hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor] | None:
         """Log-sum-exp of `hidden @ weight.T` as top + log(sum), (rows,) each.
 
         None to compute it block by block.
         """
         return None
 
-    def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
+    def add_logsumexp(self, logits: Tensor, top: Tensor, total: Tensor) -> None:
         """Update log-sum-exp = top + log(total) with a block of columns (rows, cols)."""
         high = torch.maximum(top, logits.amax(dim=-1))
         total.mul_((top - high).exp()).add_((logits - high.unsqueeze(-1)).exp().sum(dim=-1))
@@ -117,8 +114,8 @@ class Arithmetic:
 
 
 def _blocks(
-    k: torch.Tensor, v: torch.Tensor, plan: AttentionPlan
-) -> Iterator[tuple[int, int, int, torch.Tensor, torch.Tensor]]:
+    k: Tensor, v: Tensor, plan: AttentionPlan
+) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
     """Yield blocks of queries: first row, last row, keys before the first, keys, values."""
     spans = plan.spans.tolist()
     for start, length, low, high in plan.nodes.tolist():
@@ -132,7 +129,7 @@ def _blocks(
             yield *place, path_k[:, :n_keys], path_v[:, :n_keys]
 
 
-def _rows_of(heads: torch.Tensor, path: list[list[int]]) -> torch.Tensor:
+def _rows_of(heads: Tensor, path: list[list[int]]) -> Tensor:
     """Return the rows of a path, and some after them, which no query sees."""
     if len(path) == 1:
         return heads[:, path[0][0] :]
@@ -141,12 +138,7 @@ def _rows_of(heads: torch.Tensor, path: list[list[int]]) -> torch.Tensor:
 
 
 def _attend_varlen(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    plan: VarlenPlan,
-    out: torch.Tensor,
-    scale: float,
+    q: Tensor, k: Tensor, v: Tensor, plan: VarlenPlan, out: Tensor, scale: float
 ) -> None:
     from torch.nn.attention.varlen import varlen_attn
 
@@ -179,13 +171,13 @@ def use_arithmetic(model: Any, arithmetic: Arithmetic) -> None:
                 setattr(module, "forward", functools.partial(_forward, arithmetic, module))  # noqa: B010
 
 
-def _forward(arithmetic: Arithmetic, module: Any, x: torch.Tensor) -> torch.Tensor:
+def _forward(arithmetic: Arithmetic, module: Any, x: Tensor) -> Tensor:
     flat = x.reshape(-1, x.shape[-1])
     made = arithmetic.linear(flat, module.weight, module.bias)
     return made.view(*x.shape[:-1], made.shape[-1])
 
 
-def least_rows(weights: Iterable[torch.Tensor]) -> int:
+def least_rows(weights: Iterable[Tensor]) -> int:
     """Return the number of rows from which the number of rows does not change the bits of a row.
 
     Libraries multiply few rows differently from many, and in bfloat16 the rounding then

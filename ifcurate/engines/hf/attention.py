@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ifcurate.engines.hf.prefix_tree import PrefixTree
 
@@ -27,10 +28,10 @@ _BLOCK: Final = {"cpu": 48, "cuda": 128}
 class AttentionPlan:
     """The nodes of a pack, and the parts of it that each node's queries see."""
 
-    nodes: torch.Tensor  # (n_nodes, 4) int64: first row, number of rows, first span, end of spans
+    nodes: Tensor  # (n_nodes, 4) int64: first row, number of rows, first span, end of spans
     #: (n_spans, 2) int64: first row and number of rows of each contiguous part of a node's path.
     #: The last part ends with the node itself.
-    spans: torch.Tensor
+    spans: Tensor
     most_keys: int
     block: int  # queries in a block, at most
     varlen: VarlenPlan | None = None  # on a GPU
@@ -43,9 +44,9 @@ class VarlenPlan:
     Causal masks of such kernels are aligned at the end: the last query sees all keys.
     """
 
-    key_rows: torch.Tensor  # (n_keys,) int64, the paths of all nodes one after another
-    query_ends: torch.Tensor  # (n_nodes + 1,) int32, cumulative
-    key_ends: torch.Tensor
+    key_rows: Tensor  # (n_keys,) int64, the paths of all nodes one after another
+    query_ends: Tensor  # (n_nodes + 1,) int32, cumulative
+    key_ends: Tensor
     most_queries: int
     most_keys: int
 
@@ -73,7 +74,7 @@ def _plan_varlen(tree: PrefixTree, device: torch.device) -> VarlenPlan:
     paths = [tree.path_rows(node) for node in range(len(tree.starts))]
     counts = np.array([len(path) for path in paths])
 
-    def ends(lengths: np.ndarray[Any, Any]) -> torch.Tensor:
+    def ends(lengths: np.ndarray[Any, Any]) -> Tensor:
         total = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         return torch.from_numpy(total).to(device)
 

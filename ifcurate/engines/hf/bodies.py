@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows
@@ -36,15 +37,15 @@ class SingleBody:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def hidden(self, pack: Pack) -> torch.Tensor:
+    def hidden(self, pack: Pack) -> Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
         return self._forward(pack, self._model.base_model, "last_hidden_state")
 
-    def logits(self, pack: Pack) -> torch.Tensor:
+    def logits(self, pack: Pack) -> Tensor:
         """The model's own logits at `pack.rows`, shape (n_predicted, vocabulary)."""
         return self._forward(pack, self._model, "logits")
 
-    def _forward(self, pack: Pack, module: Any, name: str) -> torch.Tensor:
+    def _forward(self, pack: Pack, module: Any, name: str) -> Tensor:
         parts = []
         for i, count in enumerate(pack.counts.tolist()):
             ids = torch.from_numpy(pack.tree.ids[pack.tree.sequence_rows(i)])
@@ -66,7 +67,7 @@ class PackedBody:
         AttentionInterface.register(_NAME, _tree_attention)
         AttentionMaskInterface.register(_NAME, lambda *_args, **_kwargs: None)
 
-    def hidden(self, pack: Pack) -> torch.Tensor:
+    def hidden(self, pack: Pack) -> Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
         device = self._model.device
         # A product of few rows may be rounded differently from one of many: fill up with zeros.
@@ -81,7 +82,7 @@ class PackedBody:
                 out = self._body(input_ids=ids[None], position_ids=positions[None], use_cache=False)
         finally:
             _PLAN.reset(token)
-        states: torch.Tensor = out.last_hidden_state[0]
+        states: Tensor = out.last_hidden_state[0]
         return states[torch.from_numpy(pack.rows).to(device)]
 
 
@@ -101,15 +102,15 @@ def use_attention(model: Any, name: str) -> Iterator[None]:
 
 def _tree_attention(
     module: Any,
-    query: torch.Tensor,  # (1, heads, rows, dim)
-    key: torch.Tensor,  # (1, kv_heads, rows, dim)
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    query: Tensor,  # (1, heads, rows, dim)
+    key: Tensor,  # (1, kv_heads, rows, dim)
+    value: Tensor,
+    attention_mask: Tensor | None,
     **options: Any,
-) -> tuple[torch.Tensor, None]:
+) -> tuple[Tensor, None]:
     if attention_mask is not None:  # `PackedBody` removes the model's common mask
         raise NotImplementedError("attention with a mask of the layer's own")
-    more = {name for name, value in options.items() if isinstance(value, torch.Tensor)}
+    more = {name for name, value in options.items() if isinstance(value, Tensor)}
     if more - {"position_ids"} or options.get("is_causal") is False:
         raise NotImplementedError(f"attention with {', '.join(sorted(more))}")
     plan, arithmetic = _PLAN.get()

@@ -28,12 +28,7 @@ from ifcurate.engines.base import (
     arrays_of,
     finished,
 )
-from ifcurate.engines.checks import (
-    check_finite,
-    check_max_length,
-    check_prompt,
-    check_vocabulary,
-)
+from ifcurate.engines.checks import check_finite, check_max_length, check_prompt, check_vocabulary
 from ifcurate.engines.hf.bodies import exact_length
 from ifcurate.engines.hf.loading import load_causal_model, stated_length
 from ifcurate.engines.hf.packing import DistinctPrompts, PackFiller, find_distinct
@@ -42,12 +37,7 @@ from ifcurate.engines.hf.probes import are_kernels_off, choose_route
 from ifcurate.engines.hf.runner import PackRunner, fitting_threads, token_budget
 from ifcurate.engines.hf.source import ModelSource
 from ifcurate.engines.hf.tokenizer import HFTokenizer
-from ifcurate.engines.hf.workers import (
-    OutOfMemoryError,
-    TooSlowError,
-    WorkerPool,
-    can_fork,
-)
+from ifcurate.engines.hf.workers import OutOfMemoryError, TooSlowError, WorkerPool, can_fork
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 from ifcurate.options.base import takes_options
 from ifcurate.options.score import ENGINE_OPTIONS, LoadOptions

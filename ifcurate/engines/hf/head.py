@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from ifcurate.engines.hf.arithmetic import Arithmetic
 
@@ -29,12 +30,12 @@ _COLUMNS: Final = {"cpu": 1024, "cuda": 1 << 30}  # a block of logits stays in a
 class ResponseHead:
     """Log-probabilities of target ids from the last hidden states."""
 
-    weight: torch.Tensor  # (vocabulary, width)
-    bias: torch.Tensor | None  # (vocabulary,)
-    transform: Callable[[torch.Tensor], torch.Tensor] | None
+    weight: Tensor  # (vocabulary, width)
+    bias: Tensor | None  # (vocabulary,)
+    transform: Callable[[Tensor], Tensor] | None
     arithmetic: Arithmetic
 
-    def logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def logprobs(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """`hidden` (rows, width) and `targets` (rows,) to log-probabilities (rows,)."""
         wide = torch.float64 if self.weight.dtype == torch.float64 else torch.float32
         exact = hidden.to(wide)
@@ -57,7 +58,7 @@ class ResponseHead:
         # number's in the last bit, and a row's score would depend on its place.
         return (picked.double() - top.double() - total.double().log()).to(wide)
 
-    def _logsumexp(self, exact: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _logsumexp(self, exact: Tensor) -> tuple[Tensor, Tensor]:
         wide = exact.dtype
         n, vocabulary = len(exact), len(self.weight)
         top = torch.full((n,), -torch.inf, dtype=wide, device=exact.device)
@@ -101,7 +102,7 @@ def _bfloat16_products(wanted: bool) -> Iterator[None]:
         setting.fp32_precision = before
 
 
-def pick_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def pick_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
     """Log-softmax of `logits` (rows, vocabulary) at `targets` (rows,)."""
     picked = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return picked - logits.logsumexp(dim=-1)
@@ -118,9 +119,9 @@ def find_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
         return None
     ids = torch.arange(_N_IDS, device=model.device)[None]
     ids %= len(model.get_input_embeddings().weight)
-    seen: dict[str, torch.Tensor] = {}
+    seen: dict[str, Tensor] = {}
 
-    def record(_module: Any, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    def record(_module: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
         seen["input"], seen["output"] = args[0], output
 
     hook = module.register_forward_hook(record)
@@ -143,9 +144,9 @@ def find_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
     return None
 
 
-def _known_transforms(config: Any) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+def _known_transforms(config: Any) -> list[Callable[[Tensor], Tensor]]:
     config = config.get_text_config()
-    known: list[Callable[[torch.Tensor], torch.Tensor]] = []
+    known: list[Callable[[Tensor], Tensor]] = []
     cap = getattr(config, "final_logit_softcapping", None)
     if cap:
         known.append(lambda z: (z / cap).tanh() * cap)
@@ -158,7 +159,7 @@ def _known_transforms(config: Any) -> list[Callable[[torch.Tensor], torch.Tensor
     return known
 
 
-def _same(made: torch.Tensor, logits: torch.Tensor) -> bool:
+def _same(made: Tensor, logits: Tensor) -> bool:
     # The same operations, done again, differ by one rounding of the model's dtype at most.
     spacing = 4 * torch.finfo(made.dtype).eps
     return torch.allclose(made.float(), logits.float(), rtol=spacing, atol=spacing * 1e-3)

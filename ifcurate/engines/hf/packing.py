@@ -14,13 +14,7 @@ from typing import Final
 import numpy as np
 
 from ifcurate.engines.base import Answer, Prompt
-from ifcurate.engines.hf.prefix_tree import (
-    MIN_SHARED,
-    Pack,
-    PrefixTree,
-    build_tree,
-    shared_lengths,
-)
+from ifcurate.engines.hf.prefix_tree import MIN_SHARED, Pack, PrefixTree, build_tree, shared_lengths
 
 _STRETCH: Final = 2  # times the budget: the limit of a pack whose sequences share much
 _LEAST_PACK: Final = 1024  # tokens

@@ -36,7 +36,7 @@ from ifcurate.engines.server.client import (
     wait_for,
 )
 from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
-from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
+from ifcurate.engines.server.wire import ANSWER_BYTES, DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError, RowTimeoutError
 from ifcurate.models import resolve_model
 from ifcurate.options.base import takes_options
@@ -195,7 +195,7 @@ class ServerEngine(Engine):
         )
 
     def _request(self, prompt: Prompt) -> Request:
-        size = self._dialect.answer_bytes * (len(prompt.ids) + 1)
+        size = ANSWER_BYTES * (len(prompt.ids) + 1)
         body = self._dialect.request(self._model, prompt.ids)
         return Request(_PATH, body, size, self._row_timeout)
 

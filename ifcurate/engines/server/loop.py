@@ -34,10 +34,7 @@ class Loop:
         self.http = _open_checked(endpoint, concurrency)
         self._ready = threading.Event()
         self._thread = threading.Thread(
-            target=anyio.run,
-            args=(self._run, concurrency),
-            daemon=True,
-            name="ifcurate-server",
+            target=anyio.run, args=(self._run, concurrency), daemon=True, name="ifcurate-server"
         )
         self._thread.start()
         self._ready.wait()

@@ -22,6 +22,7 @@ import numpy as np
 
 from ifcurate.engines.base import Float32Array
 
+ANSWER_BYTES: Final = 1024  # for each token, at most
 _LARGEST: Final = float(np.finfo(np.float32).max)
 
 
@@ -36,7 +37,6 @@ class Dialect:
     name: str
     fields: tuple[tuple[str, Any], ...]  # fields of the request, in addition to model and prompt
     read: Callable[[dict[str, Any], Sequence[int]], Float32Array]  # (n_tokens,), first one NaN
-    answer_bytes: int  # per token, an upper estimate
 
     def request(self, model: str, ids: Sequence[int]) -> dict[str, Any]:
         """Return the body of a request."""
@@ -115,13 +115,8 @@ def _echo(generated: int, logprobs: int) -> Dialect:
     def read(answer: dict[str, Any], ids: Sequence[int]) -> Float32Array:
         return _read_echo(answer, ids, generated=generated)
 
-    fields = (
-        ("max_tokens", generated),
-        ("temperature", 0),
-        ("echo", True),
-        ("logprobs", logprobs),
-    )
-    return Dialect(f"echo-{generated}-{logprobs}", fields, read, 1024)
+    fields = (("max_tokens", generated), ("temperature", 0), ("echo", True), ("logprobs", logprobs))
+    return Dialect(f"echo-{generated}-{logprobs}", fields, read)
 
 
 #: In the order in which they are tried.
@@ -130,7 +125,6 @@ DIALECTS: Final = (
         "prompt_logprobs",
         (("max_tokens", 1), ("temperature", 0), ("prompt_logprobs", 0)),
         _read_prompt_logprobs,
-        1024,
     ),
     _echo(0, 0),
     _echo(0, 1),

@@ -17,12 +17,7 @@ import numpy as np
 import torch
 
 from ifcurate.engines.base import Engine, EngineIdentity, EngineReport, Float32Array, Prompt
-from ifcurate.engines.checks import (
-    check_logprobs,
-    check_max_length,
-    check_prompt,
-    check_vocabulary,
-)
+from ifcurate.engines.checks import check_logprobs, check_max_length, check_prompt, check_vocabulary
 from ifcurate.engines.hf.loading import (
     choose_device,
     choose_dtype,
@@ -33,12 +28,7 @@ from ifcurate.engines.hf.loading import (
 from ifcurate.engines.hf.quiet import quiet
 from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
-from ifcurate.engines.vllm.setup import (
-    import_vllm,
-    plan_memory,
-    quiet_start,
-    set_environment,
-)
+from ifcurate.engines.vllm.setup import import_vllm, plan_memory, quiet_start, set_environment
 from ifcurate.errors import ModelError
 from ifcurate.options.base import takes_options
 from ifcurate.options.score import ENGINE_OPTIONS, LoadOptions
@@ -122,11 +112,7 @@ class VLLMEngine(Engine):
         self._n_ids = n_ids
         self._package = package
         self._parameters = package.SamplingParams(
-            prompt_logprobs=0,
-            max_tokens=1,
-            temperature=0.0,
-            detokenize=False,
-            flat_logprobs=True,
+            prompt_logprobs=0, max_tokens=1, temperature=0.0, detokenize=False, flat_logprobs=True
         )
         # vLLM always samples a token after the prompt, which takes one place.
         self.max_length = int(llm.llm_engine.model_config.max_model_len) - 1

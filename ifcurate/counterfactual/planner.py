@@ -21,7 +21,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ifcurate.engines.server.client import HttpClient, Patience, ServerError
-from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
+from ifcurate.engines.server.connection import ApiKey, parse_base_url
 from ifcurate.errors import ModelError
 from ifcurate.storage.files import writable
 

@@ -81,11 +81,8 @@ def load_engine(
 
 def _refuse_unknown(load: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
     """Raise `TypeError` for an option that the function does not take."""
-    parameters = inspect.signature(load).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    for name in options.keys() - {p.name for p in parameters}:
+    known = [name for name in inspect.signature(load).parameters if name != "model"]
+    for name in options.keys() - set(known):
         raise TypeError(
             f"load_engine: {where} has no option {name!r}; its options are "
             f"{', '.join(known) or 'none'}{did_you_mean(name, known)}"

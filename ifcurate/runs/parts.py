@@ -163,12 +163,16 @@ class Parts:
         if whole.tokens is not None:
             write_table(whole.tokens, self.path(first, "tokens.parquet"), {})
         write_json_lines(self.path(first, "bad.jsonl"), (row.as_record() for row in bad))
+        counts = Counter(whole.scores["status"].to_list())
+        if bad:
+            counts["quarantined"] = len(bad)
+        scored = whole.scores.filter(pl.col("status") == "scored")
         part = Part(
             first=first,
             n_chunks=pending.n_chunks,
             n_rows=sum(n_rows),
-            counts=_count_statuses(whole.scores, len(bad)),
-            tokens=_count_tokens(whole.scores),
+            counts=counts,
+            tokens=sum(int(scored[f"n_tokens_{v}_context"].sum()) for v in ("with", "without")),
             known=whole.n_known,
             broken=tuple(row.loss for row in bad if row.loss),
             files={kind: file_digest(self.path(first, kind)) for kind in self.kinds},
@@ -185,14 +189,3 @@ class Parts:
                 if _OURS.fullmatch(path.name):
                     path.unlink(missing_ok=True)
             self.folder.rmdir()
-
-
-def _count_statuses(scores: pl.DataFrame, n_bad: int) -> dict[str, int]:
-    counts = Counter(scores["status"].to_list())
-    return {**counts, **({"quarantined": n_bad} if n_bad else {})}
-
-
-def _count_tokens(scores: pl.DataFrame) -> int:
-    """Tokens of the scored rows, both variants."""
-    scored = scores.filter(pl.col("status") == "scored")
-    return sum(int(scored[f"n_tokens_{v}_context"].sum()) for v in ("with", "without"))

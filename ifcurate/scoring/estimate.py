@@ -24,6 +24,9 @@ _CHUNKS: Final = 16  # chunks that are read
 _SECONDS: Final = 1.0  # time that the last rows take, at least
 _SLOW: Final = 5.0  # seconds; if the first row takes longer, no other row is scored
 
+#: The number of consecutive rows, and the prompts of those that can be scored.
+_Chunk = tuple[int, list[PromptPair]]
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -49,10 +52,10 @@ def estimate_run(
     """
     n_rows = examples.count_rows()
     chunks = _read_chunks(examples, scorer, n_rows)
-    n_read = sum(chunk.n_rows for chunk in chunks)
+    n_read = sum(n for n, _ in chunks)
     if not n_read:
         raise DataError("no row was read; nothing to score")
-    pairs = [pair for chunk in chunks for pair in chunk.pairs]
+    pairs = [pair for _, of_chunk in chunks for pair in of_chunk]
     tokens = sum(map(_count_tokens, pairs))
     n_timed, speed = _measure_speed(scorer, pairs, clock)
     if n_rows is not None:
@@ -72,17 +75,9 @@ def estimate_run(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Consecutive rows, and the prompts of those that can be scored."""
-
-    n_rows: int
-    pairs: list[PromptPair]
-
-
 def _find_margin(chunks: Sequence[_Chunk]) -> float:
     """Half of the 95% interval of the tokens in all rows, as a share, from the chunks' spread."""
-    each = [sum(map(_count_tokens, c.pairs)) / c.n_rows for c in chunks if c.n_rows]
+    each = [sum(map(_count_tokens, pairs)) / n for n, pairs in chunks if n]
     if len(each) < 2 or not sum(each):
         return 0.0
     return 2 * statistics.stdev(each) / math.sqrt(len(each)) / statistics.mean(each)
@@ -102,7 +97,7 @@ def _read_chunks(examples: Examples, scorer: Scorer, n_rows: int | None) -> list
         rows = piece.rows or []
         prepared = scorer.prepare([example for row in rows for example in row.examples])
         pairs = [pair for pair in prepared if pair.with_context is not None]
-        chunks.append(_Chunk(len(rows), pairs))
+        chunks.append((len(rows), pairs))
     return chunks
 
 

@@ -40,7 +40,6 @@ def open_engine(
     `say` gets lines about the comparison. Raises `ModelError` when the engine cannot be loaded,
     or differs beyond the tolerance, `OptionError` for options that cannot work.
     """
-    _check_options(options)
     chosen = options.for_engine(max_length=settings.max_length)
     if not _is_compared(options):
         return load_engine(options.engine, **chosen), {}
@@ -67,7 +66,6 @@ def check_apart(
 
     `say` must be a function that another process can import.
     """
-    _check_options(options)
     if not _is_compared(options):
         return {}
     from concurrent.futures import ProcessPoolExecutor
@@ -82,13 +80,10 @@ def _checks_alone(*given: Any) -> dict[str, Any]:
 
 
 def _is_compared(options: EngineOptions) -> bool:
-    return options.parity > 0 and options.engine in ("vllm", "server")
-
-
-def _check_options(options: EngineOptions) -> None:
-    """Refuse options that cannot work, before anything is loaded."""
+    """Return whether there is a comparison. Refuses options that cannot work, before loading."""
     if options.missing:
         raise OptionError(f"score: {options.missing}")
+    return options.parity > 0 and options.engine in ("vllm", "server")
 
 
 def _ask_reference(

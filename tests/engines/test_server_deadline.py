@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from ifcurate.engines.server.client import HttpClient, Patience, ServerError
-from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
+from ifcurate.engines.server.connection import ApiKey, parse_base_url
 from ifcurate.errors import ModelError
 from tests.engines.fake_server import raw_server
 

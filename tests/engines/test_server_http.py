@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from ifcurate.engines.server.client import HttpClient, Patience
-from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
-from ifcurate.engines.server.loop import open_http
+from ifcurate.engines.server.connection import ApiKey, open_http, parse_base_url
 from ifcurate.errors import ModelError
 from tests.engines.test_server import KEY, no_key
 

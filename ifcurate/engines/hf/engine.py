@@ -160,7 +160,7 @@ class HFEngine(Engine):
         return arrays_of(self.submit(prompts).result())
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        """Return the result as a future. Scoring processes, if any, have started when this returns.
+        """Return the result as a future. Scoring processes start when there is enough to do.
 
         Raises `ModelError` for a prompt that the model does not take.
         """
@@ -168,7 +168,11 @@ class HFEngine(Engine):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=self._n_ids)
         distinct = find_distinct(prompts)
         packs = self._filler.fill(distinct)
-        self._start_workers(packs)
+        timed = self._row_timeout is not None
+        if self._pool is None and (timed or (self._workers > 1 and self._runner.is_long(packs))):
+            run, needs = self._runner.run, self._runner.bytes_for
+            self._pool = WorkerPool(self._workers, run, needs, row_timeout=self._row_timeout)
+            self._report.counts["processes"] = self._workers
         work = deque(map(self._begin, packs))
         if self._pool is None:
             return finished(self._collect(distinct, work))
@@ -182,18 +186,6 @@ class HFEngine(Engine):
 
         return attention_shares(self._model, prompts, spans)
 
-    def _start_workers(self, packs: Sequence[Pack]) -> None:
-        """Start the scoring processes when there is enough work for them."""
-        timed = self._row_timeout is not None
-        if self._pool is None and (timed or (self._workers > 1 and self._runner.is_long(packs))):
-            self._pool = WorkerPool(
-                self._workers,
-                self._runner.run,
-                self._runner.bytes_for,
-                row_timeout=self._row_timeout,
-            )
-            self._report.counts["processes"] = self._workers
-
     def _begin(self, pack: Pack) -> UnderWay:
         """Give a pack to the processes, if there are any."""
         return pack, None if self._pool is None else self._pool.submit(pack)
@@ -204,6 +196,7 @@ class HFEngine(Engine):
         Packs that do not fit into memory are halved.
         """
         answers: dict[int, Answer] = {}
+        counts = self._report.counts
         n_halved = 0
         try:
             while work:
@@ -219,12 +212,14 @@ class HFEngine(Engine):
                         work += map(self._begin, self._filler.halve(distinct, pack))
                 else:
                     answers |= self._take(distinct, pack, found)
-                self._count(pack)
+                counts["packs"] += 1
+                counts["tokens_computed"] += pack.n_tokens
+                if pack.alone:
+                    counts["sequences_scored_alone"] += 1
         finally:  # after an error, work is left
             for _, future in work:
                 if future is not None:
                     future.cancel()
-        counts = self._report.counts
         if n_halved:
             self._filler.shrink()
             counts["memory_retries"] += n_halved
@@ -243,13 +238,6 @@ class HFEngine(Engine):
         if self.on_scored is not None:
             self.on_scored(*distinct.count(pack.members))
         return dict(zip(pack.members, found, strict=True))
-
-    def _count(self, pack: Pack) -> None:
-        counts = self._report.counts
-        counts["packs"] += 1
-        counts["tokens_computed"] += pack.n_tokens
-        if pack.alone:
-            counts["sequences_scored_alone"] += 1
 
     def _failure(
         self, distinct: DistinctPrompts, pack: Pack, *, slow: bool

@@ -147,14 +147,11 @@ def find_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
 def _known_transforms(config: Any) -> list[Callable[[Tensor], Tensor]]:
     config = config.get_text_config()
     known: list[Callable[[Tensor], Tensor]] = []
-    cap = getattr(config, "final_logit_softcapping", None)
-    if cap:
+    if cap := getattr(config, "final_logit_softcapping", None):
         known.append(lambda z: (z / cap).tanh() * cap)
-    scale = getattr(config, "logit_scale", None)
-    if scale:
+    if scale := getattr(config, "logit_scale", None):
         known.append(lambda z: z * scale)
-    divisor = getattr(config, "logits_scaling", None)
-    if divisor:
+    if divisor := getattr(config, "logits_scaling", None):
         known.append(lambda z: z / divisor)
     return known
 

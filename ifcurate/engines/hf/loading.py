@@ -7,7 +7,6 @@ caller asks for it.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Final
 import torch
 
 from ifcurate.engines.hf.quiet import quiet
-from ifcurate.engines.hf.source import ModelSource, find_model
+from ifcurate.engines.hf.source import ModelSource, find_model, read_object
 from ifcurate.engines.hf.tokenizer import load_tokenizer
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
@@ -118,7 +117,7 @@ def load_config(source: ModelSource, *, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    raw = _read_json(source.folder / "config.json")
+    raw = read_object(source.folder / "config.json")
     kind = raw.get("model_type")
     if "auto_map" in raw and kind not in CONFIG_MAPPING and not trust_remote_code:
         raise ModelError(
@@ -255,15 +254,3 @@ def _corrupt(path: Path, error: Exception) -> ModelError:
         f"{path.stat().st_size} bytes ({first_line(error)}); download or copy it again "
         "(a git-lfs pointer of about 130 bytes needs `git lfs pull`)"
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{path}: cannot be read; found {first_line(error)}; copy the file again"
-        ) from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: not a config; found {type(content).__name__}; copy it again")
-    return content

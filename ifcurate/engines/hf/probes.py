@@ -189,19 +189,8 @@ def _probes(model: Any) -> list[Prompt]:
     """Prompts with shared beginnings, one that begins another, a short and a longer one."""
     n_ids = len(model.get_input_embeddings().weight)
     rng = np.random.default_rng(0)
-
-    def draw(n: int) -> list[int]:
-        ids: list[int] = rng.integers(0, n_ids, size=n).tolist()
-        return ids
-
-    start, middle = draw(11), draw(13)
-    tails = [draw(n) for n in (5, 23, 9, 3)]
-    sequences = [
-        start + middle + tails[0],
-        start + middle + tails[1],
-        start + tails[2],
-        start + middle,
-        tails[3],
-        draw(40),
-    ]
+    drawn = [rng.integers(0, n_ids, size=n).tolist() for n in (11, 13, 5, 23, 9, 3, 40)]
+    start, middle, *tails = drawn
+    both = start + middle
+    sequences = [both + tails[0], both + tails[1], start + tails[2], both, tails[3], tails[4]]
     return [Prompt(ids=ids, response_start=max(1, len(ids) // 3)) for ids in sequences]

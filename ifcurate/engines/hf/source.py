@@ -23,6 +23,7 @@ from ifcurate.errors import ModelError
 from ifcurate.models import nearest_model
 from ifcurate.network import offline_without_network
 from ifcurate.options.score import LoadOptions
+from ifcurate.phrases import first_line
 
 TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 _WANTED: Final = (*TOKENIZER_FILES, "*.safetensors")
@@ -228,7 +229,7 @@ def _indexed(folder: Path) -> list[str]:
     Raises `ModelError`.
     """
     path = folder / "model.safetensors.index.json"
-    config = _read_object(folder / "config.json")
+    config = read_object(folder / "config.json")
     chosen = config.get("transformers_weights")  # transformers reads this one file instead
     if isinstance(chosen, str):
         path = folder / chosen
@@ -236,7 +237,7 @@ def _indexed(folder: Path) -> list[str]:
             return [_inside(folder, chosen)]
     elif not path.is_file() or (folder / "model.safetensors").is_file():
         return []
-    names = _read_object(path).get("weight_map")
+    names = read_object(path).get("weight_map")
     values = list(names.values()) if isinstance(names, dict) else []
     return sorted({_inside(folder, name, where=path.name) for name in values})
 
@@ -251,13 +252,16 @@ def _inside(folder: Path, name: object, *, where: str = "config.json") -> str:
     return name
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; empty without one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; empty without the file. Raises `ModelError`."""
+    if not path.is_file():
         return {}
-    return content if isinstance(content, dict) else {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{path}: cannot be read; found {first_line(error)}; copy the file again"
+        ) from error
 
 
 def _is_weights(path: Path) -> bool:
@@ -266,7 +270,7 @@ def _is_weights(path: Path) -> bool:
 
 def _hash_files(folder: Path, weights: Sequence[Path], small: Sequence[Path]) -> str:
     """Return a hash of the config's content, of small files, and of the weights."""
-    config = {k: v for k, v in _read_object(folder / "config.json").items() if k not in _NOT_HASHED}
+    config = {k: v for k, v in read_object(folder / "config.json").items() if k not in _NOT_HASHED}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for path in small:
         digest.update(f"{path.relative_to(folder)};".encode() + path.read_bytes())

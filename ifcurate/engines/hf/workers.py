@@ -124,13 +124,15 @@ class WorkerPool:
         self._threads.shutdown()
 
     def _score(self, pack: Pack) -> list[Float32Array]:
+        limit = self._row_timeout
+        seconds = None if limit is None else limit * len(pack.members)
         for n_deaths in range(_MOST_DEATHS):
             kills = _memory_kills()
             with self._take(alone=n_deaths > 0) as number:
                 worker = self._workers[number]
                 worker.first.result()  # it has begun, so the time is the pack's
                 try:
-                    return worker.executor.submit(_run_pack, pack).result(self._seconds(pack))
+                    return worker.executor.submit(_run_pack, pack).result(seconds)
                 except TimeoutError:
                     worker.end()
                     self._replace(number)
@@ -154,10 +156,6 @@ class WorkerPool:
             f"scoring processes: {_MOST_DEATHS} died on the same rows, although memory was free; "
             f"{_START_AGAIN} if nobody ended them"
         )
-
-    def _seconds(self, pack: Pack) -> float | None:
-        """Return the time that a pack may take: the sum over its rows."""
-        return None if self._row_timeout is None else self._row_timeout * len(pack.members)
 
     @contextlib.contextmanager
     def _take(self, *, alone: bool) -> Iterator[int]:

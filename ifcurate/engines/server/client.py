@@ -37,8 +37,7 @@ from email.utils import parsedate_to_datetime
 from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ifcurate.engines.server.endpoint import ApiKey, Endpoint
-from ifcurate.engines.server.loop import Loop
+from ifcurate.engines.server.connection import ApiKey, Endpoint, Loop
 from ifcurate.errors import ModelError
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from ifcurate.engines.server.client import (
     ServerError,
     wait_for,
 )
-from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
+from ifcurate.engines.server.connection import ApiKey, parse_base_url
 from ifcurate.engines.server.wire import ANSWER_BYTES, DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError, RowTimeoutError
 from ifcurate.models import resolve_model
@@ -268,31 +268,27 @@ def _length_limit(
     client: HttpClient, listed: dict[str, dict[str, Any]], model: str, wanted: int | None
 ) -> int:
     """Return the most tokens of a prompt: what is wanted, within what the server states."""
-    limit = _stated_limit(client, listed.get(model, {}))
-    if wanted is None and limit is None and listed and model not in listed:
+    stated = listed.get(model, {}).get("max_model_len")
+    if isinstance(stated, int) and not isinstance(stated, bool):
+        if stated < 3:
+            raise client.error(
+                "the server accepts no prompt",
+                f"max_model_len {stated}",
+                "start the server with a larger --max-model-len",
+            )
+        # One position is for the token that a server may always generate.
+        return min(stated - 1, wanted or stated)
+    if wanted is not None:
+        return wanted
+    if listed and model not in listed:
         raise client.error(
             f"the server does not list the model {model}",
             ", ".join(sorted(listed)[:6]),
             "name one of these with --model (and --tokenizer), or give --max-length if it answers "
             "to this name too",
         )
-    if wanted is None and limit is None:
-        raise client.error(
-            "the server does not state how long a prompt may be",
-            "no max_model_len in its list of models",
-            "give --max-length",
-        )
-    return min(n for n in (wanted, limit) if n is not None)
-
-
-def _stated_limit(client: HttpClient, entry: dict[str, Any]) -> int | None:
-    stated = entry.get("max_model_len")
-    if not isinstance(stated, int) or isinstance(stated, bool):
-        return None
-    if stated < 3:
-        raise client.error(
-            "the server accepts no prompt",
-            f"max_model_len {stated}",
-            "start the server with a larger --max-model-len",
-        )
-    return stated - 1  # one position for the token that a server may always generate
+    raise client.error(
+        "the server does not state how long a prompt may be",
+        "no max_model_len in its list of models",
+        "give --max-length",
+    )

@@ -133,7 +133,7 @@ class HFTokenizer:
 
 def _offset_problem(text: str, encoding: Encoding) -> str:
     # Offsets may overlap where one character is several tokens (bytes of an emoji).
-    covered = [False] * len(text)
+    covered = set[int]()
     last = 0
     for start, end in encoding.offsets:
         if not 0 <= start <= end <= len(text):
@@ -141,15 +141,10 @@ def _offset_problem(text: str, encoding: Encoding) -> str:
         if start < last:
             return f"offset ({start}, {end}) before its left neighbour's start {last}"
         last = start
-        for i in range(start, end):
-            covered[i] = True
+        covered.update(range(start, end))
+    left = [c for i, c in enumerate(text) if i not in covered]
     # Only ASCII must be covered: some vocabularies drop characters that they do not know.
-    missing = [
-        c
-        for c, seen in zip(text, covered, strict=True)
-        if not seen and c.isascii() and not c.isspace()
-    ]
-    if missing:
+    if missing := [c for c in left if c.isascii() and not c.isspace()]:
         return f"{count(len(missing), 'character')} of no token ({''.join(missing[:8])!r})"
     return ""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from ifcurate.engines.base import Prompt, Span
 from ifcurate.engines.hf.bodies import use_attention
@@ -39,26 +40,19 @@ def attention_shares(
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), _eager(model):
+        with torch.inference_mode(), use_attention(model, "eager"):
             for rows in _batches(prompts):
                 batch = _run(model, [prompts[i] for i in rows], [spans[i] for i in rows])
                 for i, share in zip(rows, batch, strict=True):
                     shares[i] = share
-    finally:
-        model.train(training)
-    return shares
-
-
-@contextlib.contextmanager
-def _eager(model: Any) -> Iterator[None]:
-    try:
-        with use_attention(model, "eager"):
-            yield
     except (AttributeError, NotImplementedError, KeyError) as error:
         raise ModelError(
             f"attention: this model does not run with eager attention; found "
             f"{type(error).__name__}: {error}; use --method loss"
         ) from error
+    finally:
+        model.train(training)
+    return shares
 
 
 def _batches(prompts: Sequence[Prompt]) -> Iterator[list[int]]:
@@ -77,14 +71,12 @@ def _batches(prompts: Sequence[Prompt]) -> Iterator[list[int]]:
 def _run(
     model: Any, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
 ) -> Iterator[Shares]:
-    width = max(len(prompt.ids) for prompt in prompts)
-    ids = torch.zeros((len(prompts), width), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    watched = torch.zeros((len(prompts), width), dtype=torch.bool)
-    for row, (prompt, watched_spans) in enumerate(zip(prompts, spans, strict=True)):
-        ids[row, : len(prompt.ids)] = torch.tensor(list(prompt.ids))
-        mask[row, : len(prompt.ids)] = 1
-        for first, end in watched_spans:
+    ids = pad_sequence([torch.tensor(list(p.ids)) for p in prompts], batch_first=True)
+    ones = [torch.ones(len(p.ids), dtype=torch.long) for p in prompts]
+    mask = pad_sequence(ones, batch_first=True)
+    watched = torch.zeros_like(ids, dtype=torch.bool)
+    for row, of_prompt in enumerate(spans):
+        for first, end in of_prompt:
             watched[row, first:end] = True
     device = model.device
     with _watch(model, watched.to(device)) as layers:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from ifcurate.split.cuts import Cut, CutRule, GroupCut, apportion, share_of
+from ifcurate.split.cuts import Cut, CutRule, apportion, share_of
 from ifcurate.split.groups import TIE_ORDER, BoolArray, Group, TieOrder
 from ifcurate.split.two_groups import FloatArray
 from ifcurate.storage.tables import SCORES
@@ -67,19 +67,14 @@ def find_nearest(scores: pl.LazyFrame, labelled: pl.DataFrame) -> pl.DataFrame:
     return in_order.select(pl.col(name).cast(kind) for name, kind in NEAREST.items())
 
 
-def move_cuts(
-    groups: Sequence[Group], rules: Sequence[CutRule], cuts: Sequence[Sequence[GroupCut]]
-) -> list[list[list[MovedCut]]]:
-    """Return the cuts of each group and rule that are tried instead, with the cut itself."""
+def move_cuts(group: Group, rules: Sequence[CutRule]) -> list[list[MovedCut]]:
+    """Return the cuts by each rule that are tried instead, with the cut itself."""
     return [
         [
-            [
-                (at, apportion(n_below, group.bins.sizes))
-                for at, n_below in _steps(rule, cut.cuts[0], ranked)
-            ]
-            for rule, cut, ranked in zip(rules, of_group, group.whole.ranked, strict=True)
+            (at, apportion(n_below, group.bins.sizes))
+            for at, n_below in _steps(rule, cut.cuts[0], ranked)
         ]
-        for group, of_group in zip(groups, cuts, strict=True)
+        for rule, cut, ranked in zip(rules, group.cuts, group.whole.ranked, strict=True)
     ]
 
 

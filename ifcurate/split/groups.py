@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ifcurate.split.cuts import CutRule, IntArray, LengthBins
+from ifcurate.split.cuts import CutRule, GroupCut, IntArray, LengthBins, cut_group
 from ifcurate.split.two_groups import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -138,13 +138,24 @@ class Group:
     whole: Part
     bins: LengthBins
     parts: tuple[Part, ...]  # one for each bin of response length
+    cuts: tuple[GroupCut, ...]  # one for each rule
 
     def __len__(self) -> int:
         return len(self.whole.places)
 
+    def find_above(self, order: TieOrder) -> list[list[BoolArray]]:
+        """Return which rows are above the cuts: [part][rule]."""
+        return [
+            [part.is_above(i, cut.below[b], order) for i, cut in enumerate(self.cuts)]
+            for b, part in enumerate(self.parts)
+        ]
+
 
 def read_groups(scores: pl.LazyFrame, rules: Sequence[CutRule], *, per_source: bool) -> list[Group]:
-    """Return the groups of a table, by name. Without a usable row there is one empty group."""
+    """Return the groups of a table with their cuts, by name.
+
+    Without a usable row there is one empty group.
+    """
     controlled = rules[0].length_bins > 1
     length = [pl.col("n_response_tokens").fill_null(0).cast(pl.Int64)] * controlled
     numbers = [number(rule).alias(f"value_{i}") for i, rule in enumerate(rules)]
@@ -169,4 +180,9 @@ def _as_group(row: pl.DataFrame, rules: Sequence[CutRule]) -> Group:
         codes = bins.codes(lists["n_response_tokens"])
         chosen = [codes == code for code in range(len(bins.sizes))]
         parts = [Part.create(places[c], [v[c] for v in values]) for c in chosen]
-    return Group(row["group"].item(), whole, bins, tuple(parts))
+    name = row["group"].item()
+    cuts = (
+        cut_group(name, whole.ranked[i], bins, [part.ranked[i] for part in parts], rule)
+        for i, rule in enumerate(rules)
+    )
+    return Group(name, whole, bins, tuple(parts), tuple(cuts))

@@ -37,27 +37,26 @@ def label_rows(
     n_rows: int,
     groups: Sequence[Group],
     rules: Sequence[CutRule],
-    cuts: Sequence[Sequence[GroupCut]],
     above: Sequence[Sequence[Sequence[BoolArray]]],
 ) -> pl.DataFrame:
     """Return the label of each of the `n_rows` of a table, with the numbers behind it.
 
-    `cuts` are [group][rule], and `above` is [group][part][rule]. The columns are group,
-    statistic, label, value, threshold, confidence and reason, null for unusable rows. With two
-    rules, statistic, value, threshold and confidence are those of the deciding rule: a rule
-    that the row fails, or else the rule with the lower chance.
+    `above` is [group][part][rule]. The columns are group, statistic, label, value, threshold,
+    confidence and reason, null for unusable rows. With two rules, statistic, value, threshold and
+    confidence are those of the deciding rule: a rule that the row fails, or else the rule with
+    the lower chance.
     """
     value, threshold, confidence = (np.full(n_rows, np.nan) for _ in range(3))
     group_of, reason_of = (np.full(n_rows, -1, np.int32) for _ in range(2))
     rule_of, label_of = (np.full(n_rows, -1, np.int8) for _ in range(2))
     reasons: list[str] = []
-    for g, (group, of_group) in enumerate(zip(groups, cuts, strict=True)):
+    for g, group in enumerate(groups):
         for b, part in enumerate(group.parts):
             at = part.places
-            thresholds = np.array([cut.thresholds[b] for cut in of_group])
+            thresholds = np.array([cut.thresholds[b] for cut in group.cuts])
             chances = [
                 _chance(v, cut.thresholds[b], cut.scale)
-                for v, cut in zip(part.values, of_group, strict=True)
+                for v, cut in zip(part.values, group.cuts, strict=True)
             ]
             critical = np.logical_and.reduce(above[g][b])
             deciding = _decide(chances, above[g][b])
@@ -69,7 +68,7 @@ def label_rows(
             rule_of[at] = deciding
             label_of[at] = ~critical
             reason_of[at] = len(reasons) + _relations(part, thresholds, above[g][b])
-            reasons += _reasons(rules, of_group, b)
+            reasons += _reasons(rules, group.cuts, b)
     return pl.DataFrame(
         {
             "group": _take([group.name for group in groups], group_of),

@@ -31,7 +31,7 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.split import DEFAULT_ATTENTION, DEFAULT_GAIN, Rule, SplitOptions, Statistic
 from ifcurate.phrases import check_type
 from ifcurate.split.around_cuts import MovedCut, find_nearest, measure_sensitivity, move_cuts
-from ifcurate.split.cuts import Cut, CutRule, GroupCut, IntArray, Kind, cut_group
+from ifcurate.split.cuts import Cut, CutRule, IntArray, Kind
 from ifcurate.split.groups import Group, Places, TieOrder, read_groups
 from ifcurate.split.labels import label_rows, split_table
 from ifcurate.storage.tables import LABELS, TABLE_WANTED
@@ -186,35 +186,15 @@ class SplitPlan:
         scores = self.leave_out(scores)
         self._check_attention(scores)
         groups = read_groups(scores, self.rules, per_source=self.parameters["per"] == "source")
-        cuts = [
-            [
-                cut_group(
-                    group.name,
-                    group.whole.ranked[i],
-                    group.bins,
-                    [p.ranked[i] for p in group.parts],
-                    rule,
-                )
-                for i, rule in enumerate(self.rules)
-            ]
-            for group in groups
-        ]
-        moved = move_cuts(groups, self.rules, cuts)
+        moved = [move_cuts(group, self.rules) for group in groups]
         n_rows = scores.select(pl.len()).collect(engine="streaming").item()
-        order = TieOrder.read(scores, _find_ties(groups, cuts, moved))
-        above = [
-            [
-                [part.is_above(i, cut.below[b], order) for i, cut in enumerate(of_group)]
-                for b, part in enumerate(group.parts)
-            ]
-            for group, of_group in zip(groups, cuts, strict=True)
-        ]
+        order = TieOrder.read(scores, _find_ties(groups, moved))
+        above = [group.find_above(order) for group in groups]
         return SplitCuts(
             self,
             scores,
             groups,
-            cuts,
-            labelled=label_rows(n_rows, groups, self.rules, cuts, above),
+            labelled=label_rows(n_rows, groups, self.rules, above),
             sensitivity=measure_sensitivity(groups, self.rules, moved, above, order),
         )
 
@@ -226,14 +206,13 @@ class SplitCuts:
     plan: SplitPlan
     scores: pl.LazyFrame  # the table, where rows are left out as the plan says
     groups: list[Group]
-    of_groups: list[list[GroupCut]]  # [group][rule]
     labelled: pl.DataFrame  # of `label_rows`
     sensitivity: pl.DataFrame
 
     @property
     def cuts(self) -> tuple[Cut, ...]:
         """All cuts, by group and rule."""
-        return tuple(cut for group in self.of_groups for by_rule in group for cut in by_rule.cuts)
+        return tuple(cut for group in self.groups for by_rule in group.cuts for cut in by_rule.cuts)
 
     def table(self) -> pl.LazyFrame:
         """Return the SPLIT table: a row for each row of the scores, in their order."""
@@ -243,8 +222,8 @@ class SplitCuts:
         """Return the places of the rows whose numbers are within `band` of one of their cuts."""
         near = [
             part.places[np.abs(values - threshold) <= band]
-            for group, of_group in zip(self.groups, self.of_groups, strict=True)
-            for i, cut in enumerate(of_group)
+            for group in self.groups
+            for i, cut in enumerate(group.cuts)
             for part, threshold in zip(group.parts, cut.thresholds, strict=True)
             for values in [part.values[i]]
         ]
@@ -277,14 +256,12 @@ class SplitCuts:
 
 
 def _find_ties(
-    groups: Sequence[Group],
-    cuts: Sequence[Sequence[GroupCut]],
-    moved: Sequence[Sequence[Sequence[MovedCut]]],
+    groups: Sequence[Group], moved: Sequence[Sequence[Sequence[MovedCut]]]
 ) -> Iterator[tuple[Places, int]]:
     """Yield the places of the rows that tie at each cut, and how many of them are below."""
-    for group, of_rules, moved_rules in zip(groups, cuts, moved, strict=True):
-        for i, (cut, steps) in enumerate(zip(of_rules, moved_rules, strict=True)):
-            tried = [below for _, below in steps] if len(of_rules) > 1 else []
+    for group, moved_rules in zip(groups, moved, strict=True):
+        for i, (cut, steps) in enumerate(zip(group.cuts, moved_rules, strict=True)):
+            tried = [below for _, below in steps] if len(moved_rules) > 1 else []
             for below in [cut.below, *tried]:
                 for part, n_below in zip(group.parts, below, strict=True):
                     ties, n_ties_below = part.find_ties(i, n_below)

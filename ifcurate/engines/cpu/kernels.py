@@ -6,6 +6,7 @@ made (about two seconds). Nothing is kept on disk, so no other file can be loade
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -45,21 +46,16 @@ def compile_library() -> Any:
     if compiler is None:
         return None
     source = str(files("ifcurate.engines.cpu").joinpath("kernels.c"))
-    with tempfile.TemporaryDirectory(prefix="ifcurate-") as folder:
+    failures = (OSError, subprocess.SubprocessError)
+    with tempfile.TemporaryDirectory(prefix="ifcurate-") as folder, contextlib.suppress(*failures):
         made = Path(folder) / "kernels.so"
         for extra in ((_WIDE,), ()):
             command = [compiler, *_FLAGS, *extra, "-o", str(made), source, "-lm"]
-            try:
-                run = subprocess.run(  # noqa: S603  (a fixed command on our own file)
-                    command, capture_output=True, timeout=_TIMEOUT_S, check=False
-                )
-            except (OSError, subprocess.SubprocessError):
-                return None
+            run = subprocess.run(  # noqa: S603  (a fixed command on our own file)
+                command, capture_output=True, timeout=_TIMEOUT_S, check=False
+            )
             if run.returncode == 0:
-                try:
-                    return ctypes.CDLL(str(made))
-                except OSError:
-                    return None
+                return ctypes.CDLL(str(made))
     return None
 
 

@@ -26,7 +26,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ifcurate.errors import IfcurateError
 from ifcurate.options.base import takes_options
 from ifcurate.options.review import ReviewOptions
-from ifcurate.options.split import SplitOptions
 from ifcurate.pages.shell import Place, Section, render_page
 from ifcurate.reports.facts import gather_facts
 from ifcurate.reports.tokens import TokenTexts
@@ -43,23 +42,6 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 MOST_BYTES: Final = 10_000  # largest request
-
-
-class _RowRequest(BaseModel):
-    """The parameters of a request for rows."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    statistic: Literal["loss_without_context", "context_gain"] = "loss_without_context"
-    share: float = Field(SplitOptions().fraction, ge=0, le=1)
-    view: Literal["near", "kept", "dropped", "by-hand", "all"] = "near"
-    words: str = Field("", max_length=500)
-    source: str = Field("", max_length=5000)
-    page: int = Field(0, ge=0, le=10_000_000)
-    place: int = Field(0, ge=0)
-
-    def query(self) -> Query:
-        return Query(**self.model_dump(exclude={"place"}))
 
 
 class _LabelRequest(BaseModel):
@@ -167,10 +149,10 @@ def create_application(
         token: the first part of every address.
         port: the port it listens on, which requests must name.
     """
-    answers = {
-        "state": lambda wanted: session.state(wanted.query()),
-        "rows": lambda wanted: session.rows(wanted.query()),
-        "example": lambda wanted: session.example(wanted.place, wanted.query()),
+    answers: dict[str, Callable[[Query], Any]] = {
+        "state": session.state,
+        "rows": session.rows,
+        "example": session.example,
         "histogram": lambda wanted: session.histogram(wanted.statistic),
         "counterfactual": lambda wanted: counterfactuals.show(wanted.place),
     }
@@ -184,7 +166,7 @@ def create_application(
         return HTMLResponse(text, headers=HEADERS)
 
     def decide(wanted: Any) -> Any:
-        decisions = session.decisions(wanted.query())
+        decisions = session.decisions(wanted)
         return {**decisions, "counterfactuals": counterfactuals.decisions()}
 
     attachment = {"Content-Disposition": 'attachment; filename="ifcurate-decisions.json"'}
@@ -205,7 +187,7 @@ def create_application(
 
 def _answer(
     work: Callable[[Any], Any],
-    kind: type[BaseModel] = _RowRequest,
+    kind: type[BaseModel] = Query,
     headers: Mapping[str, str] | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return a route that reads a request, calls `work` in a thread, and answers in JSON."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
 
 from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError, RunError
@@ -27,19 +28,20 @@ BINS: Final = 60
 MOST_CHARACTERS: Final = 400_000_000  # characters of all texts in memory
 STATISTICS: Final = ("loss_without_context", "context_gain")
 CRITICAL, NON_CRITICAL = "context-critical", "non-context-critical"
-View = Literal["near", "kept", "dropped", "by-hand", "all"]
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(BaseModel):
     """The rows that are requested, and the cut."""
 
-    statistic: str
-    share: float  # share of the rows with this number that is below the cut
-    view: View = "near"
-    words: str = ""
-    source: str = ""
-    page: int = 0
+    model_config = ConfigDict(extra="forbid")
+
+    statistic: Literal["loss_without_context", "context_gain"] = "loss_without_context"
+    share: float = Field(default=SplitOptions().fraction, ge=0, le=1)  # of the rows, below the cut
+    view: Literal["near", "kept", "dropped", "by-hand", "all"] = "near"
+    words: str = Field(default="", max_length=500)
+    source: str = Field(default="", max_length=5000)
+    page: int = Field(default=0, ge=0, le=10_000_000)
+    place: int = Field(default=0, ge=0)  # of one example
 
 
 class Session:
@@ -64,8 +66,8 @@ class Session:
         statistic = self.facts.parameters["statistic"]
         cuts = self._cuts_of(statistic)
         if statistic in self._ranks and len(cuts) == 1:
-            return Query(statistic, self._ranks[statistic].share_at(cuts[0]))
-        return Query("loss_without_context", SplitOptions().fraction)
+            return Query(statistic=statistic, share=self._ranks[statistic].share_at(cuts[0]))
+        return Query()
 
     def _cuts_of(self, statistic: str | None) -> list[float]:
         return [cut for name, cut in self.facts.cuts() if name == statistic]
@@ -161,8 +163,9 @@ class Session:
         self._examples = self._examples or run_examples(self._run)
         return self._examples
 
-    def example(self, place: int, query: Query) -> dict[str, Any] | None:
+    def example(self, query: Query) -> dict[str, Any] | None:
         """One row with its text; None where there is no such row."""
+        place = query.place
         if not 0 <= place < self._table.height:
             return None
         labels = self._labels(query)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import typer
 
+from ifcurate.errors import DataError
+from ifcurate.phrases import count
+
 if TYPE_CHECKING:
-    from ifcurate.errors import DataError
     from ifcurate.runs.run import Run
 
 FailOnError = Annotated[
@@ -62,8 +64,6 @@ class Allowed:
 
         The number of rows in such a file is unknown, so no share or count allows it.
         """
-        from ifcurate.errors import DataError
-        from ifcurate.phrases import count
 
         if self.share is None and self.rows is None:
             return
@@ -95,7 +95,6 @@ class Allowed:
 
     def find_problem(self, run: Run) -> DataError | None:
         """Return the error of `check_run`, for a command that prints a summary first."""
-        from ifcurate.errors import DataError
 
         try:
             self.check_run(run)
@@ -127,8 +126,6 @@ def _count_unanswerable(run: Run) -> int:
 
 def _refuse_unscored(run: Run) -> None:
     """Raise `DataError` when no row was scored. A shard may have no row."""
-    from ifcurate.errors import DataError
-    from ifcurate.phrases import count
 
     counts = run.manifest.counts
     if counts.get("scored") or run.manifest.identity.get("shard") or not counts.get("rows"):

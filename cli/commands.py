@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import typer
 from rich.table import Table
@@ -17,60 +17,50 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command_from_info, get_group
 from typer.models import CommandInfo
 
-CURATE: Final = "Curate"
-INSPECT: Final = "Inspect"
-EVALUATE: Final = "Evaluate"
-
-
-class Place(NamedTuple):
-    """Where a command is: `name` in the module `module` of this package."""
-
-    module: str
-    name: str
-    panel: str
-    summary: str
-
-
-#: Command -> its place, in the order of the help.
-COMMANDS: Final = {
-    "score": Place("score", "score", CURATE, "Score every example with and without its context."),
-    "split": Place(
-        "split", "split", CURATE, "Label rows context-critical or non-context-critical."
-    ),
-    "filter": Place(
-        "filter", "filter_rows", CURATE, "Write the kept rows, and the dropped rows with reasons."
-    ),
-    "augment": Place("augment", "augment", CURATE, "Write counterfactual examples."),
-    "mix": Place("mix", "mix", CURATE, "Mix components into one file of training data."),
-    "export": Place("export", "export", CURATE, "Write a mixture for a trainer."),
-    "push": Place("push", "push", CURATE, "Upload a mixture and its card to the Hub."),
-    "merge": Place("merge", "merge", CURATE, "Join the shards of a run."),
-    "run": Place("run", "run", CURATE, "Run all steps from one recipe."),
-    "curate": Place("run", "curate", CURATE, "Go from raw data to a mixture in one line."),
-    "inspect": Place(
-        "inspect", "inspect_data", INSPECT, "Show the data as it is read, with contexts marked."
-    ),
-    "show": Place("show", "show", INSPECT, "Show one example as the model read it."),
-    "report": Place("report", "report", INSPECT, "Write a report of a run as one HTML file."),
-    "compare": Place("compare", "compare", INSPECT, "Compare the scores of two runs."),
-    "review": Place(
-        "review", "review", INSPECT, "Move the cut and set labels by hand, in a browser."
-    ),
-    "verify": Place("verify", "verify", INSPECT, "Check a mixture against its manifest."),
-    "runs": Place("runs", "runs", INSPECT, "List the runs in this folder."),
-    "recipes": Place("recipes", "app", INSPECT, "List, show and copy recipes."),
-    "cards": Place("cards", "app", INSPECT, "List known datasets, and show their cards."),
-    "models": Place("models", "list_models", INSPECT, "List the short names of models."),
-    "evaluate": Place(
-        "evaluate", "evaluate", EVALUATE, "Measure context reliance on conflict suites."
-    ),
-    "finetune": Place(
-        "finetune", "finetune_model", EVALUATE, "Finetune a model on a mixture (train extra)."
-    ),
-    "benchmark": Place("benchmark", "benchmark", EVALUATE, "Run standard benchmarks (eval extra)."),
-    "lab": Place(
-        "lab", "app", EVALUATE, "Show how context reliance rises and falls in finetuning."
-    ),
+#: Group of the help -> its commands, each with its line of help.
+GROUPS: Final = {
+    "Curate": {
+        "score": "Score every example with and without its context.",
+        "split": "Label rows context-critical or non-context-critical.",
+        "filter": "Write the kept rows, and the dropped rows with reasons.",
+        "augment": "Write counterfactual examples.",
+        "mix": "Mix components into one file of training data.",
+        "export": "Write a mixture for a trainer.",
+        "push": "Upload a mixture and its card to the Hub.",
+        "merge": "Join the shards of a run.",
+        "run": "Run all steps from one recipe.",
+        "curate": "Go from raw data to a mixture in one line.",
+    },
+    "Inspect": {
+        "inspect": "Show the data as it is read, with contexts marked.",
+        "show": "Show one example as the model read it.",
+        "report": "Write a report of a run as one HTML file.",
+        "compare": "Compare the scores of two runs.",
+        "review": "Move the cut and set labels by hand, in a browser.",
+        "verify": "Check a mixture against its manifest.",
+        "runs": "List the runs in this folder.",
+        "recipes": "List, show and copy recipes.",
+        "cards": "List known datasets, and show their cards.",
+        "models": "List the short names of models.",
+    },
+    "Evaluate": {
+        "evaluate": "Measure context reliance on conflict suites.",
+        "finetune": "Finetune a model on a mixture (train extra).",
+        "benchmark": "Run standard benchmarks (eval extra).",
+        "lab": "Show how context reliance rises and falls in finetuning.",
+    },
+}
+COMMANDS: Final = [name for commands in GROUPS.values() for name in commands]
+#: Command -> its module and name, where they are not its own name.
+_PLACES: Final = {
+    "filter": ("filter", "filter_rows"),
+    "curate": ("run", "curate"),
+    "inspect": ("inspect", "inspect_data"),
+    "recipes": ("recipes", "app"),
+    "cards": ("cards", "app"),
+    "models": ("models", "list_models"),
+    "finetune": ("finetune", "finetune_model"),
+    "lab": ("lab", "app"),
 }
 
 #: Options of most commands. They are in the last group of a help with groups.
@@ -80,7 +70,7 @@ _LAST: Final = "Messages and errors"
 _LATE: Final = ("Server and vLLM", "Cluster", _LAST)
 
 #: Type of a parameter -> its value in the help.
-METAVARS: Final = {
+_METAVARS: Final = {
     "str": "TEXT",
     "list[str]": "TEXT",
     "int": "N",
@@ -108,7 +98,7 @@ def tidy_parameter(parameter: Any) -> Any:
     if getattr(parameter, "is_flag", False):
         parameter.metavar = " "  # Typer writes `<bool>`, but a flag takes no value
     elif parameter.metavar is None:
-        parameter.metavar = METAVARS.get(parameter.bare_type())
+        parameter.metavar = _METAVARS.get(parameter.bare_type())
     if parameter.show_default and not isinstance(parameter.default, bool | None):
         shown = f" Default: {parameter.default}." if parameter.default != "" else ""
         parameter.help = f"{parameter.help or ''}{shown}".strip()
@@ -188,8 +178,8 @@ def _fence(text: str) -> str:
 
 def load_command(name: str) -> Any:
     """Return the command, imported and ready to be called."""
-    place = COMMANDS[name]
-    target = getattr(import_module(f".{place.module}", __package__), place.name)
+    module, own_name = _PLACES.get(name, (name, name))
+    target = getattr(import_module(f".{module}", __package__), own_name)
     command = _load_group(target) if isinstance(target, typer.Typer) else _load(name, target)
     for one in (command, *getattr(command, "commands", {}).values()):
         for parameter in one.params:

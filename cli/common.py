@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ifcurate.errors import IfcurateError
 
-from .commands import COMMANDS, TidyHelp, load_command, tidy_parameter
+from .commands import COMMANDS, GROUPS, TidyHelp, load_command, tidy_parameter
 from .printing import note, out, print_error, report
 from .usage import clean_usage_error
 
@@ -51,11 +51,10 @@ class Group(TidyHelp, TyperGroup):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, place in COMMANDS.items():
-            # The help needs a name and a line; `resolve_command` loads the command itself.
-            self.commands[name] = TyperCommand(
-                name, help=place.summary, rich_help_panel=place.panel
-            )
+        for panel, commands in GROUPS.items():
+            for name, line in commands.items():
+                # The help needs a name and a line; `resolve_command` loads the command itself.
+                self.commands[name] = TyperCommand(name, help=line, rich_help_panel=panel)
 
     def get_params(self, ctx: Any) -> Any:
         """Return the options, those that Typer adds too, as the help shows them."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from . import common
 from .printing import make_table, out, plain, print_json, print_line
@@ -58,7 +59,6 @@ def compare(
 
 def print_comparison(comparison: Comparison) -> None:
     """Correlations, agreement, and the examples that differ most."""
-    from rich.text import Text
 
     from ifcurate.reports.compare import NAMES, name_run
 

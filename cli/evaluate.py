@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from ifcurate.options.evaluate import EvaluateOptions
 
@@ -110,8 +112,6 @@ def _progress(*, quiet: bool) -> Iterator[Any]:
 
 def print_measures(result: dict[str, Any]) -> None:
     """One table of a model: a line per suite, and one for what the model knows."""
-    from rich.markup import escape
-    from rich.table import Table
 
     title = f"{escape(result['model'])}: % of n questions, with 95% intervals"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)

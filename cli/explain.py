@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+from rich.table import Table
+
+from ifcurate.errors import DataError
+
 from .printing import out, plain, print_json
 
 if TYPE_CHECKING:
@@ -32,8 +37,6 @@ def explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
             }
         )
         return
-    from rich.markup import escape
-    from rich.table import Table
 
     from .summaries import mark_context
 
@@ -60,7 +63,6 @@ def _explain_bad(row: ReadRow, layout: RowLayout, *, json: bool) -> None:
     if json:
         print_json({"source": row.raw.source, "row": row.raw.number, "problem": reason})
         return
-    from rich.markup import escape
 
     read = f"read as {layout.format}, " if row.raw.value is not None else ""
     told = f"{row.raw.place}: {read}it cannot be used: {reason}"
@@ -94,7 +96,6 @@ def _find_row(examples: Examples, wanted: str) -> tuple[ReadRow, RowLayout]:
     """
     from ifcurate.data.parse_rows import row_id
     from ifcurate.data.sources import read_row
-    from ifcurate.errors import DataError
 
     by_number: tuple[ReadRow, RowLayout] | None = None
     for chunk in examples.raw_chunks(256):

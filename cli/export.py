@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from ifcurate.options.export import ExportOptions
 from ifcurate.phrases import count
@@ -85,7 +86,6 @@ def open_mixture(folder: Path, *, quiet: bool) -> Mixture:
 
 def print_export(result: Export) -> None:
     """Print the files, the number of rows left out, and the command that trains."""
-    from rich.markup import escape
 
     counts = result.manifest.counts
     left = f", {counts['left_out']:,} left out" if counts["left_out"] else ""

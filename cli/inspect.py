@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.text import Text
 
 from ifcurate.options.data import DataOptions
 from ifcurate.phrases import count
@@ -114,7 +116,6 @@ def _example_spans(example: Example) -> dict[str, Any]:
 
 
 def _print(loaded: Examples, tally: Tally) -> None:
-    from rich.markup import escape
 
     unread = loaded.unread()
     for source, layout in zip(loaded.sources, loaded.layouts, strict=True):
@@ -133,7 +134,6 @@ def _print(loaded: Examples, tally: Tally) -> None:
 
 
 def _print_unread(unread: Unread) -> None:
-    from rich.markup import escape
 
     from ifcurate.data.unread import list_unread
 
@@ -144,7 +144,6 @@ def _print_unread(unread: Unread) -> None:
 
 
 def _print_counts(tally: Tally) -> None:
-    from rich.markup import escape
 
     share = f" ({tally.with_context / tally.examples:.1%})" if tally.examples else ""
     more = f", {count(tally.examples, 'example')}" if tally.examples != tally.rows else ""
@@ -186,7 +185,6 @@ def _print_lengths(tally: Tally) -> None:
 
 
 def _print_examples(tally: Tally, most: int) -> None:
-    from rich.text import Text
 
     from .summaries import mark_context
 

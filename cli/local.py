@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ifcurate.errors import DataError, RunError
+from ifcurate.phrases import count
+
 from . import common
 from .printing import note
 
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def open_cache(scorer: Scorer, target: RunOptions, *, quiet: bool) -> Iterator[ScoreCache | None]:
     """The cache of scores. None if it is off, or if the default one cannot be used."""
-    from ifcurate.errors import DataError
     from ifcurate.runs.run import RUNS_FOLDER
     from ifcurate.scoring.cache import CACHE_NAME, ScoreCache
 
@@ -61,7 +63,6 @@ def watch(
 
 def refuse_unfinished(where: Path) -> None:
     """Raise `RunError` for `--retry-failed` where there is no finished run."""
-    from ifcurate.errors import RunError
     from ifcurate.storage.manifest import find_manifest
 
     done = find_manifest(where / "manifest.json")
@@ -80,7 +81,6 @@ def retry_with_progress(
     run: Run, examples: Examples, scorer: Scorer, *, n_rows: int | None, quiet: bool
 ) -> Run:
     """Score the failed rows of a finished run again, with progress on stderr."""
-    from ifcurate.phrases import count
     from ifcurate.runs.retry import retry_failed
     from ifcurate.storage.tables import FAILED
 

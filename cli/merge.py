@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ifcurate.phrases import count
+
 from . import common
 from .allowed import Allowed, FailOnError
 from .printing import note, out, print_json, print_line
@@ -34,7 +36,6 @@ def merge(
         ifcurate score data.jsonl --model llama-2-7b --shard 1/8 --out shard-1
         ifcurate merge shard-* --out merged
     """
-    from ifcurate.phrases import count
     from ifcurate.runs.filling import choose_folder
     from ifcurate.runs.shards import merge_runs, merged_identity
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from ifcurate.options.card import CardOptions
 from ifcurate.options.mix import MixOptions
@@ -18,8 +20,6 @@ from .options import with_options
 from .printing import make_table, note, out, print_json, print_line
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ifcurate.mixing.mixture import Mixture
 
 
@@ -85,7 +85,6 @@ def mix(
 
 def print_mixture(made: Mixture, *, hints: bool = True) -> None:
     """Rows and tokens by component, the reasons of dropped rows, and the folder."""
-    from rich.markup import escape
 
     from ifcurate.exports.models import scored_by
 

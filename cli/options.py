@@ -22,7 +22,6 @@ from pydantic.fields import FieldInfo
 from ifcurate.options.base import Options, explain_problem, read_extra
 
 _PLAIN = (str, int, float, bool, Path)
-_METAVARS = {str: "TEXT", int: "N", float: "NUMBER", Path: "PATH"}
 
 
 def _show_short_help(ctx: typer.Context, wanted: bool) -> None:
@@ -143,7 +142,7 @@ def _annotate(name: str, field: FieldInfo, panel: str, preset: dict[str, Any]) -
         "help": text,
         "rich_help_panel": extra["panel"] or panel or None,
         "show_default": False,
-        "metavar": extra.get("metavar") or ("CHOICE" if choices else _METAVARS.get(kind)),
+        "metavar": extra.get("metavar") or ("CHOICE" if choices else None),
         **(_bounds(field) if kind in (int, float) else {}),
     }
     return Annotated[kind | None, typer.Option(*flags, **settings)]

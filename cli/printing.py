@@ -16,6 +16,7 @@ from typing import Any, Final
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 # C0 but tab and line feed, DEL and C1; marks and overrides of direction; line separators;
 # half surrogate pairs, which are bytes of a name that is not UTF-8, or broken JSON.
@@ -107,7 +108,6 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 def print_error(text: str) -> None:
     """Print the last line of a command that failed."""
-    from rich.text import Text
 
     try:
         report.print(Text.assemble(("error: ", "bold red"), plain(text)), soft_wrap=True)

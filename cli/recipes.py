@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
+
+from ifcurate.errors import DataError
 
 from . import common, printing
 
@@ -37,7 +40,6 @@ def list_recipes(json: common.Json = False) -> None:
 
 def print_recipes(recipes: Mapping[str, str]) -> None:
     """Names and descriptions; a description that wraps stays in its column."""
-    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
@@ -73,7 +75,6 @@ def copy(
 
         ifcurate recipes copy alpaca mine.yaml
     """
-    from ifcurate.errors import DataError
     from ifcurate.storage.files import write_text
 
     path = to / f"{Path(name).stem}.yaml" if to.is_dir() else to

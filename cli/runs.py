@@ -8,6 +8,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from ifcurate.errors import RunError
+
 from . import common
 from .printing import out, plain, print_json
 
@@ -22,7 +24,6 @@ def runs(json: common.Json = False) -> None:
     Later commands use the first run of the list. If it has a --limit, they prefer a run over all
     rows of the same data. Use --run FOLDER to name another run.
     """
-    from ifcurate.errors import RunError
     from ifcurate.runs.run import RUNS_FOLDER, list_runs
 
     rows = [_describe(run) for run in list_runs()]
@@ -85,7 +86,6 @@ def _describe(run: Run) -> dict[str, Any]:
 
 def _describe_splits(run: Run) -> list[dict[str, Any]]:
     """Name, rule and number of context-critical rows of each split."""
-    from ifcurate.errors import RunError
     from ifcurate.runs.splits import list_splits
     from ifcurate.split.labels import CRITICAL
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from . import common
 from .printing import note, out, plain, print_json
@@ -53,7 +54,6 @@ def show(
 
 
 def _print(shown: ShownExample) -> None:
-    from rich.text import Text
 
     out.print(Text(plain(f"{shown.source} row {shown.row}, turn {shown.turn}: {shown.id}")))
     prompts = [
@@ -83,7 +83,6 @@ def _print(shown: ShownExample) -> None:
 
 
 def _mark(prompt: ShownPrompt) -> object:
-    from rich.text import Text
 
     before, response = prompt.text[: prompt.response_start], prompt.text[prompt.response_start :]
     text = Text(plain(before, lines=True))

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from ifcurate.options.split import RescoreOptions, SplitOptions
 from ifcurate.phrases import count
@@ -17,9 +20,6 @@ from .printing import make_table, note, out, plain, print_json, print_line
 _MOST_HISTOGRAMS = 3
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
     from ifcurate.runs.run import Run
     from ifcurate.split.cuts import Cut
     from ifcurate.split.rules import SplitSummary
@@ -85,7 +85,6 @@ def split(
 
 def print_split(run: Run, made: SplitSummary, *, name: str = "", hints: bool = True) -> None:
     """Counts, cuts, the count around the cut, the nearest rows, and the next command."""
-    from rich.markup import escape
 
     from ifcurate.runs.run import run_flag
     from ifcurate.runs.splits import split_paths
@@ -122,7 +121,6 @@ def _table_of_labels(made: SplitSummary) -> Table:
 
 
 def _print_cut(cut: Cut) -> None:
-    from rich.markup import escape
 
     from ifcurate.split.cuts import GROUPS_CUT
 
@@ -145,7 +143,6 @@ def _print_cut(cut: Cut) -> None:
 
 def _print_histograms(made: SplitSummary) -> None:
     """Histograms of the numbers that were cut, with the cut, if there are only a few."""
-    from rich.markup import escape
 
     from .summaries import print_histogram
 
@@ -178,7 +175,6 @@ def _near(made: SplitSummary) -> Iterator[tuple[str, Any]]:
 
 def _frame(frame: Any) -> Table:
     """Return a small polars table as a Rich table; numbers are aligned right."""
-    from rich.table import Table
 
     if "group" in frame.columns and frame["group"].n_unique() == 1:
         frame = frame.drop("group")
@@ -196,7 +192,6 @@ def _frame(frame: Any) -> Table:
 
 
 def _cell(value: Any) -> Text:
-    from rich.text import Text
 
     if isinstance(value, float):
         return Text(f"{value:.4f}")

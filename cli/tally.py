@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ifcurate.errors import DataError
 from ifcurate.phrases import count
 
 if TYPE_CHECKING:
@@ -97,7 +98,6 @@ class Tally:
 
     def refuse_unusable(self) -> None:
         """Raise `DataError` when no row can be scored."""
-        from ifcurate.errors import DataError
 
         if self.usable:
             return

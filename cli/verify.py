@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ifcurate.errors import DataError
 from ifcurate.phrases import count
 
 from . import common
@@ -24,7 +25,6 @@ def verify(
 
         ifcurate verify mixture
     """
-    from ifcurate.errors import DataError
     from ifcurate.mixing.verify import verify_mixture
 
     verification = verify_mixture(mixture)

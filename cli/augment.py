@@ -19,7 +19,7 @@ from .allowed import Allowed, FailOnError
 from .data import read_data
 from .funnel import check_file, print_funnel
 from .options import with_options
-from .printing import note, print_json, report
+from .printing import print_json, report, say
 
 if TYPE_CHECKING:
     from ifcurate.counterfactual.write.outcomes import Funnel
@@ -91,7 +91,6 @@ def augment(
         ifcurate augment --check counterfactual.jsonl
     """
     allowed = Allowed.parse(fail_on_error)
-    silent = quiet or json
     if check is not None:
         others = {"DATA": data, "--run": run, "--out": out_folder, "--overwrite": overwrite}
         _refuse_with_check(options, [name for name, value in others.items() if value])
@@ -99,8 +98,8 @@ def augment(
         return
     from ifcurate.pipeline.augmenting import write_augmented
 
-    examples, folder = _find_data(data, reading, run, quiet=silent)
-    with _progress(quiet=silent) as on_row:
+    examples, folder = _find_data(data, reading, run)
+    with _progress() as on_row:
         result = write_augmented(
             examples,
             out_folder or folder,
@@ -108,7 +107,7 @@ def augment(
             common.command_line(),
             overwrite=overwrite,
             on_row=on_row,
-            on_model=lambda model: _note_model(model, quiet=silent),
+            on_model=_say_model,
         )
     if json:
         print_json(
@@ -135,7 +134,7 @@ def _refuse_with_check(options: AugmentOptions, names: list[str]) -> None:
 
 
 def _find_data(
-    data: list[str] | None, reading: DataOptions, run: Path | None, *, quiet: bool
+    data: list[str] | None, reading: DataOptions, run: Path | None
 ) -> tuple[Examples, Path]:
     """Return the examples, and the folder that results go to: of the data given, or of a run."""
     if data:
@@ -143,7 +142,7 @@ def _find_data(
             raise typer.BadParameter("give data or --run, not both")
         examples = read_data(data, reading)
         for name, layout in examples.formats.items():
-            note(f"data  {name}: format {layout}", quiet=quiet)
+            say(f"data  {name}: format {layout}")
         return examples, Path("augmented")
     from ifcurate.runs.reading import run_examples
 
@@ -151,23 +150,23 @@ def _find_data(
     scored = run_examples(source)
     layouts = tuple(replace(layout, turns=reading.turns) for layout in scored.layouts)
     examples = replace(scored, layouts=layouts, limit=reading.limit or scored.limit)
-    note("data: all rows of the run, whatever their label", quiet=quiet)
+    say("data: all rows of the run, whatever their label")
     for path in sorted((source.folder / "filtered").rglob("filter.json")):
         kept = shlex.quote(str(path.parent / "kept"))
-        note(f"only those of {path.parent.name}: ifcurate augment {kept}", quiet=quiet)
+        say(f"only those of {path.parent.name}: ifcurate augment {kept}")
     return examples, source.folder / "augmented"
 
 
-def _note_model(model: EngineIdentity, *, quiet: bool) -> None:
-    note(f"model check by {model.model} ({model.engine}, {model.dtype})", quiet=quiet)
+def _say_model(model: EngineIdentity) -> None:
+    say(f"model check by {model.model} ({model.engine}, {model.dtype})")
     if model.model == "pocket":
-        note("pocket is for trying out the commands: its checks prove nothing", quiet=quiet)
+        say("pocket is for trying out the commands: its checks prove nothing")
 
 
 @contextlib.contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[Funnel], None]]:
+def _progress() -> Iterator[Callable[[Funnel], None]]:
     """Rows read and written, on stderr."""
-    if quiet or not report.is_terminal:
+    if report.silent or not report.is_terminal:
         yield lambda _: None
         return
     with report.status("reading") as status:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import common
 from .local import watch
-from .printing import note
+from .printing import say
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
@@ -40,7 +39,6 @@ def score_on_cluster(
     target: RunOptions,
     *,
     n_rows: int | None,
-    quiet: bool,
 ) -> Run:
     """Score on a Ray cluster with progress on stderr."""
     from ifcurate.runs.ray_cluster import EngineSpec, score_run_on_ray
@@ -48,17 +46,16 @@ def score_on_cluster(
 
     def start(where: Path, fitted: Cluster, identity: dict[str, Any]) -> None:
         used = identity["engine"]
-        note(
+        say(
             f"model {used['model']} ({used['engine']}, {used['dtype']}), on a Ray cluster with "
-            f"{fitted.min_engines} to {fitted.max_engines} engines",
-            quiet=quiet,
+            f"{fitted.min_engines} to {fitted.max_engines} engines"
         )
-        note(f"run   {where}", quiet=quiet)
+        say(f"run   {where}")
 
-    checks = check_apart(engine, settings, examples, partial(note, quiet=quiet))
+    checks = check_apart(engine, settings, examples, say)
     options = engine.for_engine(max_length=settings.max_length)
     spec = EngineSpec(engine.engine, str(options.pop("model", "")), options)
-    with watch(n_rows, quiet=quiet) as (progress, stop):
+    with watch(n_rows) as (progress, stop):
         return score_run_on_ray(
             examples,
             spec,

@@ -22,8 +22,18 @@ from .usage import clean_usage_error
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
 
-Json = Annotated[bool, typer.Option("--json", help="Print only the result, as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+
+def _silence(wanted: bool) -> bool:
+    report.silent |= wanted
+    return wanted
+
+
+Json = Annotated[
+    bool, typer.Option("--json", callback=_silence, help="Print only the result, as JSON.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=_silence, help="No progress and no summary.")
+]
 RunArgument = Annotated[
     Path | None,
     typer.Argument(
@@ -78,6 +88,7 @@ class Group(TidyHelp, TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. A mistake of the user ends in a message, never in a traceback."""
+        report.silent = False  # until the command reads its options
         if not ctx.params.get("debug"):
             # Each of its tries without a network is two lines; the error at the end is enough.
             logging.getLogger("huggingface_hub.utils._http").setLevel(logging.ERROR)

@@ -11,7 +11,7 @@ import typer
 
 from ifcurate.options.data import DataOptions
 
-from .printing import note
+from .printing import note, report, say
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
@@ -38,13 +38,10 @@ def read_data(data: Sequence[str], options: DataOptions) -> Examples:
     return read_examples([item for item in data if item not in mappings], options=options)
 
 
-def note_reading(data: Sequence[str], options: DataOptions, *, quiet: bool) -> None:
+def note_reading(data: Sequence[str], options: DataOptions) -> None:
     """Print which data are about to be read; counting takes as long where rows have no index."""
     mappings = _mappings(data, options)
-    note(
-        f"reading and counting {', '.join(item for item in data if item not in mappings)}",
-        quiet=quiet,
-    )
+    say(f"reading and counting {', '.join(item for item in data if item not in mappings)}")
 
 
 def _mappings(data: Sequence[str], options: DataOptions) -> dict[str, re.Match[str]]:
@@ -55,9 +52,9 @@ def _mappings(data: Sequence[str], options: DataOptions) -> dict[str, re.Match[s
     return {item: match for item, match in matches.items() if match}
 
 
-def announce_data(examples: Examples, *, quiet: bool) -> int | None:
+def announce_data(examples: Examples) -> int | None:
     """Print what is read, before the model is loaded. Return the number of rows if it is known."""
-    if quiet:
+    if report.silent:
         return None
     for name, format in examples.formats.items():
         note(f"data  {name}: format {format}")

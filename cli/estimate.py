@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,7 +10,7 @@ import typer
 from ifcurate.phrases import count
 
 from .data import announce_data
-from .printing import note, out, print_json
+from .printing import out, print_json, say
 from .progress import say_time
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ def print_estimate(
     cluster: ClusterOptions,
     *,
     json: bool,
-    quiet: bool,
 ) -> None:
     """Tokens, time and memory of a run in this process, at the speed of a few of its rows."""
     from ifcurate.scoring.estimate import estimate_run
@@ -38,10 +36,10 @@ def print_estimate(
         raise typer.BadParameter(
             "measures this process; leave it or --executor ray out", param_hint="--estimate"
         )
-    announce_data(examples, quiet=quiet)
-    note(f"loading {engine.model or engine.engine}", quiet=quiet)
+    announce_data(examples)
+    say(f"loading {engine.model or engine.engine}")
     alone = engine.model_copy(update={"parity": 0})  # the comparison belongs to the run
-    loaded, _ = open_engine(alone, settings, examples, partial(note, quiet=quiet))
+    loaded, _ = open_engine(alone, settings, examples, say)
     with loaded:
         measured = estimate_run(examples, Scorer.create(loaded, settings))
         remarks = loaded.report().notes

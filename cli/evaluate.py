@@ -73,7 +73,7 @@ def evaluate(
 
     if page:
         refuse_page(page, TITLE)
-    with _progress(quiet=quiet or json) as show:
+    with _progress() as show:
         results = follow_checkpoints(models, out, options, watch=watch, progress=show)
     trajectory = summarise(results, options)
     written = make_page(trajectory, page or out / "trajectory.html") if trajectory else None
@@ -94,9 +94,9 @@ def evaluate(
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Any]:
+def _progress() -> Iterator[Any]:
     """A function that shows how far a suite is; None when nothing is to be shown."""
-    if quiet:
+    if printing.report.silent:
         yield None
         return
     from rich.progress import Progress

@@ -13,7 +13,7 @@ from ifcurate.phrases import count
 
 from . import common
 from .options import with_options
-from .printing import note, out, print_json, print_line
+from .printing import note, out, print_json, print_line, say
 
 if TYPE_CHECKING:
     from ifcurate.exports.export import Export
@@ -47,7 +47,7 @@ def export(
     """
     from ifcurate.exports.export import export_mixture
 
-    made = open_mixture(mixture, quiet=quiet or json)
+    made = open_mixture(mixture)
     assert made.folder is not None
     if made.manifest.stale:
         note(made.manifest.stale)
@@ -67,7 +67,7 @@ def export(
         print_export(result)
 
 
-def open_mixture(folder: Path, *, quiet: bool) -> Mixture:
+def open_mixture(folder: Path) -> Mixture:
     """Return the mixture in a folder. A filter's folder gets a mixture of its kept rows inside."""
     from ifcurate.mixing.components import open_component
     from ifcurate.mixing.mix import mix_components
@@ -77,7 +77,7 @@ def open_mixture(folder: Path, *, quiet: bool) -> Mixture:
     if not (folder / "filter.json").is_file():
         return read_mixture(folder)
     where = folder / "mixture"
-    note(f"mixture {where}: all rows that the filter kept", quiet=quiet)
+    say(f"mixture {where}: all rows that the filter kept")
     component = open_component("kept", str(folder))
     options = MixOptions(duplicates="keep")
     command = common.command_line()

@@ -13,7 +13,7 @@ from ifcurate.phrases import count
 
 from . import common
 from .options import with_options
-from .printing import note, out, print_json, print_line
+from .printing import note, out, print_json, print_line, say
 
 if TYPE_CHECKING:
     from ifcurate.steps.filtering import FilterResult
@@ -51,7 +51,6 @@ def filter_rows(
     from ifcurate.runs.splits import say_unsplit
     from ifcurate.steps.filtering import filter_run
 
-    silent = quiet or json
     opened = common.open_run(run)
     result = filter_run(
         opened,
@@ -64,7 +63,7 @@ def filter_rows(
     source = "split"
     if result.made_split:
         source = f"{say_unsplit(opened)}, made the default one (ifcurate split makes others)"
-    note(f"{source}: {result.split.formula}", quiet=silent)
+    say(f"{source}: {result.split.formula}")
     if json:
         print_json(
             {

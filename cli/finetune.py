@@ -40,10 +40,7 @@ def finetune_model(
     """
     from ifcurate.finetuning.finetune import finetune
 
-    silent = quiet or json
-    result = finetune(
-        data, out, options=options, say=lambda text: printing.note(text, quiet=silent)
-    )
+    result = finetune(data, out, options=options, say=printing.say)
     record = {
         "folder": str(result.folder),
         "rows": result.n_rows,

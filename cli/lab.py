@@ -173,7 +173,7 @@ def compare(
         for data in ("m1", "m2"):
             lab, plan = open_or_prepare(out, data, seed)
             for arm in arms.split(","):
-                printing.note(f"{data}, seed {seed}: {arm}", quiet=json)
+                printing.say(f"{data}, seed {seed}: {arm}")
                 run_arm(lab, plan, Arm.parse(arm.strip()))
     compared = compare_arms(read_results(out, ("m1", "m2")), measure_laboratories(out))
     write_json(out / "compare.json", compared)
@@ -226,7 +226,7 @@ def knobs(
     from ifcurate.storage.files import write_json
 
     def run(plan: LabPlan, arm: str) -> dict[str, Any]:
-        printing.note(f"{plan.name}, seed {plan.seed}: {arm}", quiet=json)
+        printing.say(f"{plan.name}, seed {plan.seed}: {arm}")
         return run_arm(prepare(out, plan), plan, Arm.parse(arm))
 
     _set_threads(threads)

@@ -11,7 +11,7 @@ from ifcurate.errors import DataError, RunError
 from ifcurate.phrases import count
 
 from . import common
-from .printing import note
+from .printing import say
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def open_cache(scorer: Scorer, target: RunOptions, *, quiet: bool) -> Iterator[ScoreCache | None]:
+def open_cache(scorer: Scorer, target: RunOptions) -> Iterator[ScoreCache | None]:
     """The cache of scores. None if it is off, or if the default one cannot be used."""
     from ifcurate.runs.run import RUNS_FOLDER
     from ifcurate.scoring.cache import CACHE_NAME, ScoreCache
@@ -38,7 +38,7 @@ def open_cache(scorer: Scorer, target: RunOptions, *, quiet: bool) -> Iterator[S
     except DataError as error:
         if target.cache_dir is not None:
             raise
-        note(str(error), quiet=quiet)
+        say(str(error))
         yield None
         return
     with store:
@@ -47,7 +47,7 @@ def open_cache(scorer: Scorer, target: RunOptions, *, quiet: bool) -> Iterator[S
 
 @contextlib.contextmanager
 def watch(
-    n_rows: int | None, *, quiet: bool, retries: bool = False
+    n_rows: int | None, *, retries: bool = False
 ) -> Iterator[tuple[ScoringProgress, Callable[[], bool]]]:
     """Progress on stderr, and whether to stop: Ctrl-C finishes the current batch."""
     from ifcurate.runs.stop import stop_on_signal
@@ -55,7 +55,7 @@ def watch(
     from .progress import ScoringProgress
 
     with (
-        ScoringProgress(n_rows, quiet=quiet, retries=retries) as progress,
+        ScoringProgress(n_rows, retries=retries) as progress,
         stop_on_signal(common.say_stopping) as stop,
     ):
         yield progress, stop
@@ -77,16 +77,14 @@ def refuse_unfinished(where: Path) -> None:
         )
 
 
-def retry_with_progress(
-    run: Run, examples: Examples, scorer: Scorer, *, n_rows: int | None, quiet: bool
-) -> Run:
+def retry_with_progress(run: Run, examples: Examples, scorer: Scorer, *, n_rows: int | None) -> Run:
     """Score the failed rows of a finished run again, with progress on stderr."""
     from ifcurate.runs.retry import retry_failed
     from ifcurate.storage.tables import FAILED
 
     failed = sum(run.manifest.counts.get(status, 0) for status in FAILED)
-    note(f"{count(failed, 'failed row')} of this run to score again", quiet=quiet)
-    with watch(n_rows, quiet=quiet, retries=True) as (progress, stop):
+    say(f"{count(failed, 'failed row')} of this run to score again")
+    with watch(n_rows, retries=True) as (progress, stop):
         return retry_failed(
             run,
             examples,
@@ -97,20 +95,16 @@ def retry_with_progress(
         )
 
 
-def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:
+def announce(examples: Examples, scorer: Scorer, where: Path) -> None:
     """Print the model, the template and the run folder."""
     from ifcurate.data.readers.files import DEMO
 
     identity = scorer.engine.identity
     settings = scorer.settings
-    note(
+    say(
         f"model {identity.model} ({identity.engine}, {identity.dtype}), "
-        f"template {scorer.template.name}, ablation {settings.ablation}",
-        quiet=quiet,
+        f"template {scorer.template.name}, ablation {settings.ablation}"
     )
     if identity.model == "pocket" and any(not s.name.startswith(DEMO) for s in examples.sources):
-        note(
-            "pocket is for trying out the commands: its scores on your data are not meaningful",
-            quiet=quiet,
-        )
-    note(f"run   {where}", quiet=quiet)
+        say("pocket is for trying out the commands: its scores on your data are not meaningful")
+    say(f"run   {where}")

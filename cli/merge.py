@@ -11,7 +11,7 @@ from ifcurate.phrases import count
 
 from . import common
 from .allowed import Allowed, FailOnError
-from .printing import note, out, print_json, print_line
+from .printing import out, print_json, print_line, say
 
 
 def merge(
@@ -40,9 +40,8 @@ def merge(
     from ifcurate.runs.shards import merge_runs, merged_identity
 
     allowed = Allowed.parse(fail_on_error)
-    silent = quiet or json
     where = choose_folder(out_folder, merged_identity(folders[0]))
-    note(f"run   {where}", quiet=silent)
+    say(f"run   {where}")
     run = merge_runs(folders, where, overwrite=overwrite, command=common.command_line())
     if json:
         print_json(

@@ -17,7 +17,7 @@ from ifcurate.phrases import count
 
 from . import common
 from .options import with_options
-from .printing import make_table, note, out, print_json, print_line
+from .printing import make_table, note, out, print_json, print_line, say
 
 if TYPE_CHECKING:
     from ifcurate.mixing.mixture import Mixture
@@ -54,16 +54,15 @@ def mix(
     from ifcurate.mixing.mix import mix_components
     from ifcurate.options.data import CONTEXT_KINDS
 
-    silent = quiet or json
     # The search for contexts is slow, and only this option needs it.
     kinds = CONTEXT_KINDS if options.only == "context" else ()
     parts = parse_components(components, context=kinds)
     for part in parts:
         for name, format in part.examples.formats.items():
-            note(f"{part.name}  {name}: format {format}", quiet=silent)
+            say(f"{part.name}  {name}: format {format}")
         for name, unread in part.examples.unread().items():
             for text in unread.notes:
-                note(f"{part.name}  {name}: {text}", quiet=silent)
+                say(f"{part.name}  {name}: {text}")
         if part.stale:
             note(f"{part.name}: {part.stale}")
     made = mix_components(

@@ -51,6 +51,8 @@ def as_text(text: str, encoding: str) -> str:
 class _Console(Console):
     """A console that cleans every text that it prints."""
 
+    silent = False  # whether progress and `say` are left out: --quiet, --json
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
@@ -100,10 +102,15 @@ def print_line(text: str, *, end: str = "\n") -> None:
     out.print(text, soft_wrap=True, markup=False, end=end)
 
 
-def note(text: str, *, quiet: bool = False) -> None:
+def note(text: str) -> None:
     """Print a line on stderr. Markup in it is plain text."""
-    if not quiet:
-        report.print(plain(text), soft_wrap=True, markup=False)
+    report.print(plain(text), soft_wrap=True, markup=False)
+
+
+def say(text: str) -> None:
+    """Print a line on stderr as `note` does, but not with `--quiet` or `--json`."""
+    if not report.silent:
+        note(text)
 
 
 def print_error(text: str) -> None:

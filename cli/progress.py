@@ -28,12 +28,12 @@ class ScoringProgress:
     30 seconds.
     """
 
-    def __init__(self, total: int | None, *, quiet: bool, retries: bool = False) -> None:
+    def __init__(self, total: int | None, *, retries: bool = False) -> None:
         self.rows = 0
         self._retries = retries
         self._total = total
-        self._quiet = quiet
-        self._live = report.is_terminal and not quiet
+        self._quiet = report.silent
+        self._live = report.is_terminal and not report.silent
         self._said = ""
         self._ended = threading.Event()
         self._began = threading.Event()  # set when the speed is known

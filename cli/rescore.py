@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ifcurate.phrases import count
 
 from . import common
-from .printing import note, out
+from .printing import out, say
 
 if TYPE_CHECKING:
     from ifcurate.options.split import RescoreOptions
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]:
+def prepare(options: RescoreOptions) -> Iterator[Rescore | None]:
     """Prepare scoring again, with progress and Ctrl-C. Return None without `--rescore-band`."""
     if options.rescore_band is None:
         yield None
@@ -33,7 +33,7 @@ def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]
         if time.monotonic() - reported >= 30:
             reported = time.monotonic()
             of = count(n, "row")
-            note(f"scored {n_done:,} of {of} near the cut again in float32", quiet=quiet)
+            say(f"scored {n_done:,} of {of} near the cut again in float32")
 
     with stop_on_signal(common.say_stopping) as stop:
         yield Rescore(options, progress, stop)

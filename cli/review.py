@@ -12,7 +12,7 @@ from ifcurate.phrases import missing_package
 
 from . import common
 from .options import with_options
-from .printing import note, print_line
+from .printing import print_line, say
 
 
 @with_options
@@ -42,7 +42,7 @@ def review(
 
     def show(address: str) -> None:
         print_line(address)
-        note("Ctrl-C stops it; every label is saved when it is set", quiet=quiet)
+        say("Ctrl-C stops it; every label is saved when it is set")
         if not no_browser:
             import webbrowser
 

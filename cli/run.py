@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ from ifcurate.phrases import count
 from . import common
 from .allowed import Allowed, FailOnError
 from .options import with_options
-from .printing import note, out, plain, print_json, print_line
+from .printing import out, plain, print_json, print_line, say
 from .recipes import print_recipes
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def run(
         ifcurate run alpaca --set split.fraction=0.3
     """
     if recipe is not None:
-        note(f"recipe {recipe}", quiet=quiet or json)  # at once: the imports take a second
+        say(f"recipe {recipe}")  # at once: the imports take a second
     from ifcurate.pipeline.loading import list_recipes, load_recipe
 
     if recipe is None:
@@ -76,7 +75,7 @@ def curate(
 
         ifcurate curate alpaca.jsonl --model smollm2-135m --to trl
     """
-    note(f"reading {', '.join(data)}", quiet=quiet or json)  # at once: the imports take a second
+    say(f"reading {', '.join(data)}")  # at once: the imports take a second
     from ifcurate.pipeline.loading import create_recipe
     from ifcurate.pipeline.recipe import render_recipe
 
@@ -113,19 +112,19 @@ def _do(
     from ifcurate.pipeline.recipe import advising_keys
 
     allowed = Allowed.parse(fail_on_error)
-    result = _run(recipe, options.out, name, quiet=quiet or json)
+    result = _run(recipe, options.out, name)
     if json:
         _print_json(result)
     else:
         if result.skipped:
-            note(f"done before, skipped: {', '.join(result.skipped)}", quiet=quiet)
+            say(f"done before, skipped: {', '.join(result.skipped)}")
         if not quiet:
             _print_result(result)
     with advising_keys("data"):
         allowed.check_run(result.run)
 
 
-def _run(recipe: Recipe, folder: Path | None, name: str, *, quiet: bool) -> RecipeRun:
+def _run(recipe: Recipe, folder: Path | None, name: str) -> RecipeRun:
     """Run it, with the progress of scoring on stderr."""
     from ifcurate.pipeline.running import run_recipe
     from ifcurate.runs.stop import stop_on_signal
@@ -139,16 +138,16 @@ def _run(recipe: Recipe, folder: Path | None, name: str, *, quiet: bool) -> Reci
 
     def read(examples: Examples) -> None:
         nonlocal n_rows
-        n_rows = announce_data(examples, quiet=quiet)
+        n_rows = announce_data(examples)
 
     def start(examples: Any, scorer: Any, where: Path) -> None:
         nonlocal bar
-        announce(examples, scorer, where, quiet=quiet)
-        bar = shown.enter_context(ScoringProgress(n_rows, quiet=quiet))
+        announce(examples, scorer, where)
+        bar = shown.enter_context(ScoringProgress(n_rows))
 
     def step(name: str) -> None:
         shown.close()
-        note(f"step  {name}", quiet=quiet)
+        say(f"step  {name}")
 
     with stop_on_signal(common.say_stopping) as stop, contextlib.ExitStack() as shown:
         return run_recipe(
@@ -156,7 +155,7 @@ def _run(recipe: Recipe, folder: Path | None, name: str, *, quiet: bool) -> Reci
             folder=folder,
             name=name,
             command=common.command_line(),
-            say=partial(note, quiet=quiet),
+            say=say,
             on_read=read,
             on_start=start,
             on_progress=lambda progress: bar.update(progress),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +18,7 @@ from .data import Data, announce_data, note_reading, read_data
 from .estimate import print_estimate
 from .local import announce, open_cache, refuse_unfinished, retry_with_progress, watch
 from .options import with_options
-from .printing import note, print_json
+from .printing import print_json, say
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
@@ -60,16 +59,14 @@ def score(
         ifcurate score alpaca.jsonl --model smollm2-135m
         ifcurate score demo:alpaca.jsonl --model pocket --limit 100
     """
-    silent = quiet or json
     if engine.missing:
         raise OptionError(f"score: {engine.missing}")
-    note_reading(data, reading, quiet=silent)  # at once: the imports take a second
+    note_reading(data, reading)  # at once: the imports take a second
     from ifcurate.runs.filling import choose_folder, score_identity, score_run
     from ifcurate.runs.folder import refuse_run
     from ifcurate.runs.work import Shard
     from ifcurate.scoring.opening import open_scorer
 
-    say = partial(note, quiet=silent)
     allowed = Allowed.parse(fail_on_error)
     part = Shard.parse(target.shard) if target.shard else None
     _refuse_parts(target, cluster)
@@ -77,27 +74,25 @@ def score(
         refuse_run(target.out)
     examples = read_data(data, reading)
     if estimate:
-        print_estimate(examples, engine, settings, cluster, json=json, quiet=silent)
+        print_estimate(examples, engine, settings, cluster, json=json)
         return
-    n_rows = announce_data(examples, quiet=silent)
+    n_rows = announce_data(examples)
     if cluster.executor == "ray":
-        run = score_on_cluster(
-            examples, engine, settings, cluster, target, n_rows=n_rows, quiet=silent
-        )
+        run = score_on_cluster(examples, engine, settings, cluster, target, n_rows=n_rows)
     else:
         if part is not None and n_rows is not None:
             n_rows = part.count_rows(n_rows, settings.chunk_rows)
         with (
             open_scorer(engine, settings, examples, say) as opened,
-            open_cache(opened[0], target, quiet=silent) as cache,
+            open_cache(opened[0], target) as cache,
         ):
             scorer, checks = opened
             identity = score_identity(examples, scorer, shard=part)
             where = choose_folder(target.out, identity, target.name, tokens=target.tokens)
             if target.retry_failed:
                 refuse_unfinished(where)
-            announce(examples, scorer, where, quiet=silent)
-            with watch(n_rows, quiet=silent) as (progress, stop):
+            announce(examples, scorer, where)
+            with watch(n_rows) as (progress, stop):
                 run = score_run(
                     examples,
                     scorer,
@@ -113,12 +108,9 @@ def score(
                     stop=stop,
                 )
             if target.retry_failed:
-                run = retry_with_progress(run, examples, scorer, n_rows=n_rows, quiet=silent)
+                run = retry_with_progress(run, examples, scorer, n_rows=n_rows)
             elif progress.rows == 0:
-                note(
-                    "already scored, with the same data, model and options; nothing to do",
-                    quiet=silent,
-                )
+                say("already scored, with the same data, model and options; nothing to do")
     problem = allowed.find_problem(run)
     show_scores(run, json=json, quiet=quiet, hints=problem is None)
     if problem:

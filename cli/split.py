@@ -49,9 +49,8 @@ def split(
     from ifcurate.runs.splits import stale_folders
     from ifcurate.steps.splitting import split_run
 
-    silent = quiet or json
     opened = common.open_run(run)
-    with rescore.prepare(again, quiet=silent) as rescored:
+    with rescore.prepare(again) as rescored:
         made, manifest = split_run(
             opened,
             rescore=rescored,

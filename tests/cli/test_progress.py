@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Answer, Prompt
@@ -105,11 +104,11 @@ def test_rows_count_before_their_chunk_is_finished(data: Path) -> None:
 )
 def test_the_time_left_follows_the_tokens_of_this_attempt(progress: Progress, said: str) -> None:
     module = import_module("ifcurate.cli.progress")
-    bar = module.ScoringProgress(1000, quiet=True)
+    bar = module.ScoringProgress(1000)
     done = progress.rows + progress.rows_ahead
     speed = (progress.tokens + progress.tokens_ahead) / 10.0
     assert bar._describe(progress, 10.0, speed) == f"{done:,} of 1,000 rows, {said} left"
-    unknown = module.ScoringProgress(None, quiet=True)
+    unknown = module.ScoringProgress(None)
     assert "left" not in unknown._describe(progress, 10.0, speed)
 
 
@@ -135,7 +134,7 @@ def predict_ends(folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> 
     engine = Slow()
     monkeypatch.setattr(module.time, "monotonic", lambda: engine.now)
     ends: list[float] = []
-    bar = module.ScoringProgress(examples.count_rows(), quiet=True)
+    bar = module.ScoringProgress(examples.count_rows())
 
     def update(progress: Progress) -> None:
         bar.update(progress)
@@ -193,7 +192,7 @@ def test_a_shard_has_its_part_of_the_rows(index: int, n_rows: int) -> None:
 
 
 def test_no_speed_is_shown_before_anything_was_scored() -> None:
-    bar = import_module("ifcurate.cli.progress").ScoringProgress(1000, quiet=True)
+    bar = import_module("ifcurate.cli.progress").ScoringProgress(1000)
     resumed = Progress(rows=256, resumed_rows=256)
     assert bar._describe(resumed, 1e-6, 0.0) == "256 of 1,000 rows"
 
@@ -201,10 +200,11 @@ def test_no_speed_is_shown_before_anything_was_scored() -> None:
 def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("ifcurate.cli.progress")
     log = io.StringIO()
-    monkeypatch.setattr(module, "report", Console(file=log, width=60))
+    console = import_module("ifcurate.cli.printing")._Console(file=log, width=60)
+    monkeypatch.setattr(module, "report", console)
     monkeypatch.setattr(module, "_FIRST", -1.0)
     monkeypatch.setattr(module, "_EVERY", 0.01)
-    with module.ScoringProgress(1000, quiet=False) as bar:
+    with module.ScoringProgress(1000) as bar:
         bar.update(Progress(rows=250, tokens=1000))
         end = time.monotonic() + 20
         while log.getvalue().count("scored") < 2 and time.monotonic() < end:

@@ -89,8 +89,8 @@ def evaluate(
         print_measures(result)
     if trajectory:
         printing.out.print()
-        printing.out.print(say(trajectory), soft_wrap=True)
-        printing.out.print(f"page {written}", soft_wrap=True)
+        printing.print_line(say(trajectory))
+        printing.print_line(f"page {written}")
 
 
 @contextmanager

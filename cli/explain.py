@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from ifcurate.errors import DataError
 
-from .printing import out, plain, print_json
+from .printing import make_table, out, plain, print_json, print_line
 
 if TYPE_CHECKING:
     from ifcurate.contexts.find import Explained
@@ -47,9 +46,7 @@ def explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
         ]
         out.print("\n".join(map(escape, blocks)) or "[yellow]no context was found[/yellow]")
     for path, _, explained in texts:
-        table = Table(box=None, pad_edge=False, title_justify="left")
-        table.add_column("rule", no_wrap=True)
-        table.add_column("result", overflow="fold")
+        table = make_table("rule", "result", n_left=2)
         for step in explained.tried:
             table.add_row(", ".join(step.rules), plain(step.outcome))
         out.print()
@@ -66,9 +63,9 @@ def _explain_bad(row: ReadRow, layout: RowLayout, *, json: bool) -> None:
 
     read = f"read as {layout.format}, " if row.raw.value is not None else ""
     told = f"{row.raw.place}: {read}it cannot be used: {reason}"
-    out.print(escape(plain(told)), soft_wrap=True)
+    print_line(plain(told))
     if row.raw.value is not None:
-        out.print(f"columns: {escape(plain(', '.join(map(str, row.raw.value))))}")
+        print_line(f"columns: {plain(', '.join(map(str, row.raw.value)))}")
 
 
 def _as_dict(path: str, text: str, explained: Explained) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _print_check(path: Path, read: _Read, findings: Sequence[Finding]) -> None:
 
     _print_findings(findings)
     for text in read.bad[:5]:
-        out.print(escape(plain(f"{path} {text}")), style="yellow", soft_wrap=True)
+        print_line(plain(f"{path} {text}"), style="yellow")
     rows = _count_rows(findings)
     for name, meaning in CODES.items():
         _line(rows[name], f"{name}: {meaning}")
@@ -126,6 +126,6 @@ def _print_check(path: Path, read: _Read, findings: Sequence[Finding]) -> None:
 def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         place = f"{finding.source} row {finding.row}: {finding.check}: {finding.detail}"
-        out.print(escape(plain(place)), soft_wrap=True)
+        print_line(plain(place))
     if findings:
         out.print()

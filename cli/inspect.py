@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -99,19 +100,11 @@ def _example_spans(example: Example) -> dict[str, Any]:
 
     Characters count from 0 in the text of `path`.
     """
-    spans = [
-        {
-            "path": b.path,
-            "start": b.start,
-            "end": b.end,
-            "outer_start": b.outer_start,
-            "outer_end": b.outer_end,
-            "rule": b.rule,
-            "confidence": b.confidence,
-            "text": example.part(b.part)[b.start : b.end],
-        }
-        for b in example.blocks
-    ]
+    spans = []
+    for block in example.blocks:
+        text = example.part(block.part)[block.start : block.end]
+        spans.append({**asdict(block), "text": text})
+        del spans[-1]["part"]
     return {"id": example.id, "row": example.row_number, "source": example.source, "spans": spans}
 
 
@@ -128,7 +121,7 @@ def _print(loaded: Examples, tally: Tally) -> None:
         if source.name in unread:
             _print_unread(unread[source.name])
     for folder, told in loaded.not_read.items():
-        out.print(f"[yellow]{escape(plain(f'{folder}: {told}'))}[/yellow]", soft_wrap=True)
+        print_line(plain(f"{folder}: {told}"), style="yellow")
     _print_counts(tally)
     _print_lengths(tally)
 
@@ -140,7 +133,7 @@ def _print_unread(unread: Unread) -> None:
     for line in list_unread(unread):
         print_line(f"  {plain(line)}")
     for line in unread.advice:
-        out.print(f"  [yellow]{escape(plain(line))}[/yellow]", soft_wrap=True)
+        print_line(f"  {plain(line)}", style="yellow")
 
 
 def _print_counts(tally: Tally) -> None:
@@ -159,7 +152,7 @@ def _print_counts(tally: Tally) -> None:
         shown = ", ".join(tally.asking_nothing[:5])
         n, more = len(tally.asking_nothing), ", ..." if len(tally.asking_nothing) > 5 else ""
         line = f"{count(n, 'row')} seem{'s' * (n == 1)} to ask for nothing without the context"
-        out.print(f"[yellow]{line}: {escape(plain(shown))}{more}[/yellow]", soft_wrap=True)
+        print_line(f"{line}: {plain(shown)}{more}", style="yellow")
     if tally.empty:
         out.print(f"[yellow]{count(tally.empty, 'empty response')}[/yellow]")
     if tally.n_bad:

@@ -90,11 +90,8 @@ def pretrain(
     plan = replace(plan, nudge=nudge, model=str(model.resolve()) if model else None)
     lab = prepare(out, plan)
     start = lab.read_json(lab.folder / "start.json")
-    printing.out.print(
-        f"base {lab.base}: conflict {start['conflict']:.3f}, recall {start['recall']:.3f}, "
-        f"reading {start['reading']:.3f}",
-        soft_wrap=True,
-    )
+    shares = (f"{name} {start[name]:.3f}" for name in ("conflict", "recall", "reading"))
+    printing.print_line(f"base {lab.base}: {', '.join(shares)}")
 
 
 @app.command()
@@ -183,7 +180,7 @@ def compare(
         return
     for name, mixture in compared["mixtures"].items():
         _print_mixture(name, mixture)
-    printing.out.print(f"page {path}", soft_wrap=True)
+    printing.print_line(f"page {path}")
 
 
 def _print_mixture(name: str, arms: dict[str, Any]) -> None:
@@ -280,10 +277,9 @@ def theory(
             of = f"{statement['held']:,} of {statement['tried']:,} settings"
             printing.out.print(f"{name.replace('_', ' '):32} held in {of}")
     c = report["counterexample"]
-    printing.out.print(
+    printing.print_line(
         f"smallest counterexample to Lemma 6: K = {c['K']}, delta_C = {c['delta_C']:.4f}, "
-        f"delta_M = {c['delta_M']:.4f}: m_C = {c['m_C']:.3f}, m_C+S = {c['m_C+S']:.3f}",
-        soft_wrap=True,
+        f"delta_M = {c['delta_M']:.4f}: m_C = {c['m_C']:.3f}, m_C+S = {c['m_C+S']:.3f}"
     )
     if out:
-        printing.out.print(f"page {out / 'theory.html'}", soft_wrap=True)
+        printing.print_line(f"page {out / 'theory.html'}")

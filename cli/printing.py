@@ -97,9 +97,9 @@ def make_table(*columns: str, n_left: int = 1, title: str = "") -> Table:
     return table
 
 
-def print_line(text: str, *, end: str = "\n") -> None:
+def print_line(text: str, *, style: str = "", end: str = "\n") -> None:
     """Print a line that users copy: markup in it is plain text, and it is not wrapped."""
-    out.print(text, soft_wrap=True, markup=False, end=end)
+    out.print(text, style=style or None, soft_wrap=True, markup=False, end=end)
 
 
 def note(text: str) -> None:

@@ -25,4 +25,4 @@ def push(
     """
     from ifcurate.cards.push import push_mixture
 
-    printing.out.print(push_mixture(mixture, to, private=private), soft_wrap=True)
+    printing.print_line(push_mixture(mixture, to, private=private))

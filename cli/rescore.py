@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ifcurate.phrases import count
 
 from . import common
-from .printing import out, say
+from .printing import out, print_line, say
 
 if TYPE_CHECKING:
     from ifcurate.options.split import RescoreOptions
@@ -51,9 +51,8 @@ def print_rescored(checks: Mapping[str, Any]) -> None:
         return
     failed = f", {rescored['not_scored']:,} could not be" if rescored["not_scored"] else ""
     rows = count(rescored["rows"], "row")
-    out.print(
+    print_line(
         f"{rows} within {rescored['band']:g} of the cut scored again in float32 "
         f"({rescored['scored_now']:,} now{failed}); "
-        f"{count(rescored['labels_changed'], 'label')} changed",
-        soft_wrap=True,
+        f"{count(rescored['labels_changed'], 'label')} changed"
     )

@@ -90,8 +90,7 @@ def curate(
     recipe = create_recipe(value, "curate", options.changes or ())
     if not json:
         where = f" --out {shlex.quote(str(options.out))}" if options.out else ""
-        line = f"# the recipe; ifcurate run FILE{where} repeats it"
-        out.print(line, style="bold", markup=False, soft_wrap=True)
+        print_line(f"# the recipe; ifcurate run FILE{where} repeats it", style="bold")
         print_line(render_recipe(recipe))
     _do(recipe, options, fail_on_error, json=json, quiet=quiet)
 

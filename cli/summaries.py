@@ -121,7 +121,7 @@ def _print_remarks(summary: ScoreSummary, notes: Iterable[str], which: str) -> N
                 )
     for text in notes:
         if "--columns" in text:  # a line to paste stays whole
-            out.print(f"  [yellow]{escape(text)}[/yellow]", soft_wrap=True)
+            print_line(f"  {text}", style="yellow")
         else:
             out.print(f"  [dim]{escape(text)}[/dim]")
 

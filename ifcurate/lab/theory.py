@@ -106,12 +106,6 @@ def _log_pulls(setting: Setting, state: State) -> tuple[float, float]:
     return spread[0] + math.log(m_c), spread[1] + math.log(-m_b)
 
 
-def pull(setting: Setting, state: State) -> float:
-    """G, the sum of all pulls: above 0, attention to contexts rises (it may underflow to 0)."""
-    log_c, log_b = _log_pulls(setting, state)
-    return setting.n_context * math.exp(log_c) - setting.n_both * math.exp(log_b)
-
-
 def pull_sign(setting: Setting, state: State) -> int:
     """Return the sign of G, safe where both parts underflow."""
     log_c, log_b = _log_pulls(setting, state)
@@ -119,11 +113,16 @@ def pull_sign(setting: Setting, state: State) -> int:
     return (difference > 0) - (difference < 0)
 
 
-def take_step(setting: Setting, state: State, rate: float) -> State:
-    """Return the state after one step of gradient descent on W_KQ."""
+def _pulls(setting: Setting, state: State) -> tuple[float, float, float]:
+    """g_C, g_C+S and G, the sum over all points; they may underflow to 0."""
     log_c, log_b = _log_pulls(setting, state)
     g_c, g_b = math.exp(log_c), -math.exp(log_b)
-    total = setting.n_context * g_c + setting.n_both * g_b
+    return g_c, g_b, setting.n_context * g_c + setting.n_both * g_b
+
+
+def take_step(setting: Setting, state: State, rate: float) -> State:
+    """Return the state after one step of gradient descent on W_KQ."""
+    g_c, g_b, total = _pulls(setting, state)
     scale = rate / (setting.n_context + setting.n_both)
     return State(
         state.context + scale * (total + g_c),
@@ -187,9 +186,7 @@ def reverses_in_the_limit(setting: Setting) -> bool:
     Each pull decays as exp(-|u|), so the points with the smaller |u| decide. With equal
     counts this follows from the first phase, as 2 G + g_C + g_C+S is then above 0.
     """
-    log_c, log_b = _log_pulls(setting, State())
-    g_c, g_b = math.exp(log_c), -math.exp(log_b)
-    total = setting.n_context * g_c + setting.n_both * g_b
+    g_c, g_b, total = _pulls(setting, State())
     return total + g_c > abs(total + g_b)
 
 

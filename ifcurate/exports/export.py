@@ -16,13 +16,14 @@ import yaml
 
 from ifcurate.errors import DataError
 from ifcurate.exports.models import (
+    check_separate_projections,
     find_scored_model,
     list_origins,
+    list_weights,
     locate_model,
     scored_by,
     template_problem,
 )
-from ifcurate.exports.projections import check_separate_projections, list_weights
 from ifcurate.exports.rows import (
     WEIGHT,
     Row,

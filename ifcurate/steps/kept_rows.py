@@ -29,8 +29,7 @@ from ifcurate.options.filter import FilterOptions
 from ifcurate.phrases import check_type
 from ifcurate.records import Example
 from ifcurate.split.rules import Split
-from ifcurate.steps.decisions import SCORE_COLUMNS, decide_rows, kept_labels
-from ifcurate.steps.joining import join_decisions
+from ifcurate.steps.decisions import SCORE_COLUMNS, decide_rows, join_decisions, kept_labels
 from ifcurate.storage.files import atomic_file, write_table
 from ifcurate.storage.tables import KEPT, KEPT_LABELS, LABELS
 

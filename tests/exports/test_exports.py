@@ -18,7 +18,7 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import DataError, ModelError, OptionError, RunError
 from ifcurate.exports.export import Export, export_mixture
-from ifcurate.exports.projections import check_separate_projections, list_weights
+from ifcurate.exports.models import check_separate_projections, list_weights
 from ifcurate.exports.trainers import AXOLOTL_QK
 from ifcurate.mixing.components import parse_components
 from ifcurate.mixing.mix import mix_components, mix_examples

@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from ifcurate.exports.export import export_mixture
-from ifcurate.exports.projections import list_weights
+from ifcurate.exports.models import list_weights
 from tests.exports.test_exports import ALPACA, CALLS, CHATS, mixture
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

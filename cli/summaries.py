@@ -179,19 +179,17 @@ def mark_context(example: Example, *, most: int = 700) -> Text:
 
 def _marked(example: Example, part: str) -> Text:
     """Return a text with its context in colour, or between ⟦ and ⟧ where there is no colour."""
-    # `plain` keeps the number of characters, so the places of the blocks stay right.
-    marked = Text(plain(example.part(part), lines=True))
-    for block in example.blocks:
-        if block.part == part:
-            marked.stylize("dim", block.outer_start, block.outer_end)
-            marked.stylize("not dim black on yellow", block.start, block.end)
-    if out.color_system is not None and not out.no_color:
-        return marked
-    pieces, at = [], 0
-    for block in sorted((b for b in example.blocks if b.part == part), key=lambda b: b.start):
-        pieces += [marked[at : block.start], Text("⟦"), marked[block.start : block.end], Text("⟧")]
-        at = block.end
-    return Text.assemble(*pieces, marked[at:])
+    from ifcurate.reports.examples import CONTEXT, CUT, mark_segments
+
+    styles, marks = {CUT: "dim", CONTEXT: "black on yellow"}, ""
+    if out.color_system is None or out.no_color:
+        styles, marks = {}, "⟦⟧"
+    marked = Text()
+    for text, kind in mark_segments(example, part):
+        shown = plain(text, lines=True)
+        shown = f"{marks[:1]}{shown}{marks[1:]}" if kind == CONTEXT else shown
+        marked.append(shown, style=styles.get(kind))
+    return marked
 
 
 def _shorten(text: Text, most: int) -> Text:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.data.sources import Examples
-from ifcurate.records import ContextBlock, Example
+from ifcurate.records import Example
 from ifcurate.reports.tokens import TokenTexts, read_token_losses
 from ifcurate.runs.run import Run
 
@@ -121,7 +121,7 @@ def show_example(example: Example, characters: int = CHARACTERS) -> dict[str, An
         "parts": [
             (
                 name if name == "instruction" else role,
-                _shorten(_mark(example.part(name), name, example.blocks), characters),
+                _shorten(mark_segments(example, name), characters),
             )
             for name, role in example.parts
         ],
@@ -129,11 +129,11 @@ def show_example(example: Example, characters: int = CHARACTERS) -> dict[str, An
     }
 
 
-def _mark(text: str, part: str, blocks: Sequence[ContextBlock]) -> Segments:
-    """Return the text in segments: context, the text that is cut with it, and the rest."""
+def mark_segments(example: Example, part: str) -> Segments:
+    """Return a text in segments: context, the text that is cut with it, and the rest."""
+    text, at = example.part(part), 0
     segments: Segments = []
-    at = 0
-    mine = sorted((b for b in blocks if b.part == part), key=lambda b: b.outer_start)
+    mine = sorted((b for b in example.blocks if b.part == part), key=lambda b: b.outer_start)
     for block in mine:
         places = (at, block.outer_start, block.start, block.end, block.outer_end)
         kinds = (PLAIN, CUT, CONTEXT, CUT)
@@ -150,11 +150,12 @@ def _shorten(segments: Segments, characters: int) -> Segments:
     if n <= characters:
         return segments
     head, tail = characters * 3 // 4, characters // 4
-    first, last = _slice(segments, 0, head), _slice(segments, n - tail, n)
+    first, last = slice_segments(segments, 0, head), slice_segments(segments, n - tail, n)
     return [*first, (f" … {n - head - tail:,} characters are not shown … ", GAP), *last]
 
 
-def _slice(segments: Segments, start: int, end: int) -> Segments:
+def slice_segments(segments: Segments, start: int, end: int) -> Segments:
+    """Return the part of a marked text between two places, in characters."""
     pieces: Segments = []
     at = 0
     for text, kind in segments:

@@ -15,13 +15,13 @@ from typing import Any, Final, get_args
 from ifcurate.counterfactual.edit.edits import row_texts
 from ifcurate.data.parse_rows import row_hash
 from ifcurate.errors import DataError
+from ifcurate.reports.examples import Segments, slice_segments
 from ifcurate.storage.by_hand import Verdict, read_verdicts, write_verdicts
 from ifcurate.storage.files import read_json_rows
 
 CHARACTERS: Final = 20_000
 MOST_ROWS: Final = 100_000
-Segments = list[tuple[str, int]]
-PLAIN, NEW, GAP, OLD = 0, 1, 3, 4  # the same numbers as in the page's script
+PLAIN, NEW, GAP = 0, 1, 3  # the same numbers as in the page's script
 
 
 class Counterfactuals:
@@ -133,12 +133,6 @@ def _undo(text: str, edits: list[dict[str, Any]]) -> tuple[Segments, Segments]:
 
 def _cut(segments: Segments) -> Segments:
     """Return the segments up to the limit of a page."""
-    shown: Segments = []
-    left = CHARACTERS
-    for text, kind in segments:
-        if text[:left]:
-            shown.append((text[:left], kind))
-        if len(text) > left:
-            return [*shown, (" … the rest is not shown ", GAP)]
-        left -= len(text)
-    return shown
+    rest = [(" … the rest is not shown ", GAP)]
+    is_whole = sum(len(text) for text, _ in segments) <= CHARACTERS
+    return slice_segments(segments, 0, CHARACTERS) + ([] if is_whole else rest)

@@ -41,18 +41,8 @@ def finetune_model(
     from ifcurate.finetuning.finetune import finetune
 
     result = finetune(data, out, options=options, say=printing.say)
-    record = {
-        "folder": str(result.folder),
-        "rows": result.n_rows,
-        "skipped": result.skipped,
-        "steps": result.steps,
-        "stopped": result.stopped,
-        "trainable_numbers": result.n_trainable,
-        "trainable": result.trainable,
-        "points": result.points,
-    }
     if json:
-        printing.print_json(record)
+        printing.print_json({"folder": str(result.folder), **result.as_dict()})
     elif not quiet:
         for reason, n in result.skipped.items():
             printing.note(f"{count(n, 'row')} left out: {reason}")

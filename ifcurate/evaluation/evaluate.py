@@ -47,22 +47,14 @@ def evaluate_model(
             results[suite.name] = ask_suite(opened, suite, folder, options, progress)
     result = {"model": model, "folder": str(folder), "notes": notes, "suites": results}
     if options.benchmark:
-        result["benchmarks"] = _run_benchmarks(model, folder, options)
+        from ifcurate.engines.hf.loading import choose_device
+        from ifcurate.evaluation.harness import run_benchmarks
+
+        device, limit = str(choose_device(options.device)), options.benchmark_limit
+        result["benchmarks"] = run_benchmarks(
+            model, options.benchmark, folder, limit=limit, device=device
+        )
     return result
-
-
-def _run_benchmarks(model: str, folder: Path, options: EvaluateOptions) -> dict[str, Any]:
-    """Return the harness's figures by task; those that are in the folder are not run again."""
-    from ifcurate.engines.hf.loading import choose_device
-    from ifcurate.evaluation.harness import run_benchmarks
-
-    return run_benchmarks(
-        model,
-        options.benchmark,
-        folder,
-        limit=options.benchmark_limit,
-        device=str(choose_device(options.device)),
-    )
 
 
 def _refuse_equal_names(suites: Sequence[Suite], given: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,18 @@ class FinetuneResult:
     points: list[dict[str, Any]] = field(default_factory=list)  # measures by checkpoint
     stopped: str = ""  # why the run ended early
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "rows": self.n_rows,
+            "skipped": self.skipped,
+            "steps": self.steps,
+            "stopped": self.stopped,
+            "trainable_numbers": self.n_trainable,
+            "trainable": self.trainable,
+            "points": self.points,
+        }
+
 
 @takes_options(FinetuneOptions)
 def finetune(
@@ -47,7 +60,7 @@ def finetune(
     out: str | Path,
     *,
     options: FinetuneOptions,
-    say: Say | None = None,
+    say: Say = lambda _: None,
 ) -> FinetuneResult:
     """Train on every row of `data` that has a response, with the prompts of scoring.
 
@@ -64,7 +77,6 @@ def finetune(
                 "stopped; choose another --out, or move it away"
             )
     refuse_unwritable(folder)
-    say = say or (lambda text: None)
     model, tokenizer, name = _load(options.model)
     rows, template, skipped = read_rows(data, model, tokenizer, options)
     result = FinetuneResult(folder, [], 0, len(rows), skipped)
@@ -86,21 +98,13 @@ def finetune(
     result.steps = int(trainer.state.global_step)
     _save(trainer.model, tokenizer, folder / "final")
     shutil.rmtree(folder / "trainer", ignore_errors=True)
-    write_json(
-        folder / "finetune.json",
-        {
-            "model": name,
-            "data": str(data),
-            "template": template,
-            "options": options.model_dump(),
-            "rows": len(rows),
-            "skipped": skipped,
-            "steps": result.steps,
-            "stopped": result.stopped,
-            "trainable": result.trainable,
-            "points": result.points,
-        },
-    )
+    asked = {
+        "model": name,
+        "data": str(data),
+        "template": template,
+        "options": options.model_dump(),
+    }
+    write_json(folder / "finetune.json", {**asked, **result.as_dict()})
     return result
 
 
@@ -174,10 +178,7 @@ def _read_examples(data: str | Path) -> tuple[list[Example], int]:
 
 def _summary(names: list[str]) -> str:
     """Return the kinds of tensors, without layer numbers."""
-    kinds: dict[str, int] = {}
-    for name in names:
-        kind = ".".join(part for part in name.split(".") if not part.isdigit())
-        kinds[kind] = kinds.get(kind, 0) + 1
+    kinds = Counter(".".join(p for p in name.split(".") if not p.isdigit()) for name in names)
     return ", ".join(f"{kind} x{n}" if n > 1 else kind for kind, n in kinds.items())
 
 

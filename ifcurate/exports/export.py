@@ -182,7 +182,7 @@ def _write_rows(mixture: Mixture, plan: ExportPlan) -> tuple[dict[str, int], Cou
         rows = RowFile(stream, array=trainer.data.endswith(".json"))
         for row, removed in _rows(mixture, plan.options):
             try:
-                made = to_row(row, plan.options.indicator)
+                made = to_row(row)
             except UnfitError as reason:
                 place = {name: row[f"ifcurate_{name}"] for name in ("component", "source", "row")}
                 left.append({**place, "reason": str(reason)})
@@ -210,6 +210,8 @@ def _rows(mixture: Mixture, options: ExportOptions) -> Iterator[tuple[Row, list[
         for read in frame.iter_rows(named=True):
             row = add_rejected(read) if options.objective == "dpo" else read
             row = add_weights(row)
+            if options.indicator and row["ifcurate_label"] == "context-critical":
+                row = {**row, "indicator": options.indicator}
             yield (row, []) if options.keep_end_markers else remove_end_markers(row)
 
 

@@ -12,7 +12,8 @@ from ifcurate.mixing.texts import example_exclusions, read_example, read_record,
 from ifcurate.prompts.text_flags import split_end_marker
 from ifcurate.records import native_call
 
-Row = Mapping[str, Any]  # a row of a mixture; with `rejected` for preferences
+#: A row of a mixture; with `rejected` for preferences, and the `indicator` that marks it, if any.
+Row = Mapping[str, Any]
 #: What a row's record has if it, or one of its turns, may be excluded from training. A chat may be
 #: JSON in a text.
 WEIGHT: Final = rf'\b({"|".join(WEIGHTS)})\\*"\s*:'
@@ -69,7 +70,7 @@ def remove_end_markers(row: Row) -> tuple[Row, list[str]]:
     return {**row, "messages": messages, "rejected": remove(row.get("rejected", ""))}, list(removed)
 
 
-def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:
+def to_messages(row: Row) -> dict[str, Any]:
     """`messages`, arguments of tool calls as objects, as chat templates read them; `tools`."""
     messages: list[dict[str, Any]] = []
     for message in row["messages"]:
@@ -81,19 +82,19 @@ def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:
         if message["tool_calls"]:
             fields["tool_calls"] = [native_call(call) for call in json.loads(message["tool_calls"])]
         messages.append(fields)
-    _mark(messages, row, indicator)
+    _mark(messages, row.get("indicator", ""))
     result: dict[str, Any] = {"messages": messages}
     if tools := list_tools(row):
         result["tools"] = tools
     return result
 
 
-def to_text_calls(row: Row, indicator: str = "") -> dict[str, Any]:
+def to_text_calls(row: Row) -> dict[str, Any]:
     """Return `to_messages` with tool calls as OpenAI writes them: arguments as JSON texts, ids.
 
     Results belong to calls as the row's own ids say, or else in their order.
     """
-    whole = to_messages(row, indicator)
+    whole = to_messages(row)
     messages = whole["messages"]
     calls = [call for message in messages for call in message.get("tool_calls", ())]
     for n, call in enumerate(calls, 1):
@@ -109,31 +110,31 @@ def to_text_calls(row: Row, indicator: str = "") -> dict[str, Any]:
     return whole
 
 
-def to_openai(row: Row, indicator: str = "") -> dict[str, Any]:
+def to_openai(row: Row) -> dict[str, Any]:
     """Return `to_text_calls`, for a reader that refuses tool results without the id of a call."""
-    whole = to_text_calls(row, indicator)
+    whole = to_text_calls(row)
     if any(m["role"] == "tool" and "tool_call_id" not in m for m in whole["messages"]):
         raise UnfitError("has a tool result without a tool call before it")
     return whole
 
 
-def to_trained_messages(row: Row, indicator: str = "") -> dict[str, Any]:
+def to_trained_messages(row: Row) -> dict[str, Any]:
     """Return `to_messages`, for a trainer that trains on every answer."""
-    whole = to_messages(row, indicator)
+    whole = to_messages(row)
     if any("weight" in message for message in whole["messages"]):
         raise UnfitError("has an answer with weight 0, which the trainer would train on")
     return whole
 
 
-def to_last_trained(row: Row, indicator: str = "") -> dict[str, Any]:
+def to_last_trained(row: Row) -> dict[str, Any]:
     """Return `to_messages`, for a trainer that trains on the last answer only."""
-    prompt, response, whole = split_response(row, indicator)
+    prompt, response, whole = split_response(row)
     return {"messages": [*prompt, response], **whole}
 
 
-def split_response(row: Row, indicator: str = "") -> tuple[list[Any], Any, dict[str, Any]]:
+def split_response(row: Row) -> tuple[list[Any], Any, dict[str, Any]]:
     """Return the messages of a row before its response, the response, and the rest of the row."""
-    whole = to_messages(row, indicator)
+    whole = to_messages(row)
     *prompt, response = whole.pop("messages")
     if "weight" in response:
         raise UnfitError("has a response with weight 0, which the trainer would train on")
@@ -142,12 +143,12 @@ def split_response(row: Row, indicator: str = "") -> tuple[list[Any], Any, dict[
     return prompt, response, whole
 
 
-def _mark(messages: list[dict[str, Any]], row: Row, indicator: str) -> None:
-    """Put the indicator before the last user message of a context-critical row."""
-    if indicator and row["ifcurate_label"] == "context-critical":
-        users = [message for message in messages if message["role"] == "user"]
-        if not users:
-            raise UnfitError("has no user message to mark with the indicator")
+def _mark(messages: list[dict[str, Any]], indicator: str) -> None:
+    """Put the indicator before the last user message."""
+    users = [message for message in messages if message["role"] == "user"]
+    if indicator and not users:
+        raise UnfitError("has no user message to mark with the indicator")
+    if indicator:
         users[-1]["content"] = f"{indicator} {users[-1]['content']}"
 
 
@@ -196,7 +197,7 @@ def _sharegpt_turn(message: Mapping[str, Any]) -> dict[str, str]:
     return {"from": "function_call", "value": value}
 
 
-def to_alpaca(row: Row, indicator: str = "") -> dict[str, Any]:
+def to_alpaca(row: Row) -> dict[str, Any]:
     """`instruction`, `input` and `output`; one question and one answer."""
     to_trained_messages(row)
     text = read_record(row)
@@ -206,18 +207,17 @@ def to_alpaca(row: Row, indicator: str = "") -> dict[str, Any]:
         raise UnfitError("has a system message")
     if text.response_calls:
         raise UnfitError("has a tool call as its response")
-    marked = indicator and row["ifcurate_label"] == "context-critical"
-    instruction = f"{indicator} {text.instruction}" if marked else text.instruction
+    mark = f"{row['indicator']} " if row.get("indicator") else ""
     return {
-        "instruction": instruction,
+        "instruction": mark + text.instruction,
         "input": text.context,
         "output": row["messages"][-1]["content"],
     }
 
 
-def to_preference(row: Row, indicator: str = "") -> dict[str, Any]:
+def to_preference(row: Row) -> dict[str, Any]:
     """`prompt`, `chosen` and `rejected`, each a list of messages; see `add_rejected`."""
-    prompt, chosen, whole = split_response(row, indicator)
+    prompt, chosen, whole = split_response(row)
     if not row["rejected"].strip():
         raise UnfitError("has no rejected response")
     if row["rejected"].strip() == chosen["content"].strip():

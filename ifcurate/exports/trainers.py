@@ -33,7 +33,7 @@ _QK: Final = ("q_proj", "k_proj")
 #: For TRL, where the model's own template is missing or not usable.
 CHAT_TEMPLATE: Final = "chat_template.jinja"
 
-ToRow = Callable[[Row, str], dict[str, Any]]
+ToRow = Callable[[Row], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ def plan_trl_rows(plan: ExportPlan) -> ToRow:
     return to_trained_messages if plan.multi_turn else _to_prompt_completion
 
 
-def _to_prompt_completion(row: Row, indicator: str) -> dict[str, Any]:
-    prompt, response, whole = split_response(row, indicator)
+def _to_prompt_completion(row: Row) -> dict[str, Any]:
+    prompt, response, whole = split_response(row)
     return {"prompt": prompt, "completion": [response], **whole}
 
 
@@ -137,8 +137,8 @@ def _to_llama_factory(plan: ExportPlan) -> ToRow:
     ranked = plan.options.objective == "dpo"
     every = plan.multi_turn and not ranked
 
-    def convert(row: Row, indicator: str) -> dict[str, Any]:
-        whole = to_sharegpt((to_trained_messages if every else to_last_trained)(row, indicator))
+    def convert(row: Row) -> dict[str, Any]:
+        whole = to_sharegpt((to_trained_messages if every else to_last_trained)(row))
         if not ranked:
             return whole
         rejected = to_preference(row)["rejected"][0]["content"]

@@ -78,6 +78,9 @@ class State:
 SMALLEST: Final = Setting(5, 1, 1, 1 / 3, 8 / 9)
 
 
+LARGEST_RATE: Final = 1e9
+
+
 def _odds(p: float) -> float:
     return p / (1 - p)
 
@@ -153,10 +156,10 @@ def sufficient(setting: Setting) -> bool:
     return setting.x_m - setting.x_c <= setting.x_c
 
 
-def find_rate(setting: Setting, *, largest: float = 1e9) -> float | None:
+def find_rate(setting: Setting) -> float | None:
     """Return the smallest rate of a fine grid at which the second step reverses the signs."""
     rate = 0.01
-    while rate <= largest:
+    while rate <= LARGEST_RATE:
         if pull_sign(setting, take_step(setting, State(), rate)) < 0:
             return rate
         rate *= 1.05

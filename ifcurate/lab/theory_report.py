@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.lab.theory import (
+    LARGEST_RATE,
     SMALLEST,
     Setting,
     State,
@@ -132,7 +133,7 @@ def _check_second_phase(rates: dict[Setting, float | None]) -> dict[str, Any]:
     first = list(rates)
     return {
         **_check(first, lambda s: rates[s] is not None),
-        "rate_searched_to": 1e9,
+        "rate_searched_to": LARGEST_RATE,
         "as_the_limit_of_large_rates_says": sum(
             reverses_in_the_limit(s) == (rate is not None) for s, rate in rates.items()
         ),

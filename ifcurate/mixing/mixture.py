@@ -122,13 +122,10 @@ class Mixture:
         """How many tokens it has, by the manifest; None when they were not counted."""
         return self.manifest.counts.get("tokens")
 
-    def frames(
-        self, columns: Sequence[str] | None = None, size: int = GROUP_ROWS
-    ) -> Iterator[pl.DataFrame]:
-        """Yield the rows, or some of their columns, `size` rows at a time."""
-        rows = self.rows if columns is None else self.rows.select(columns)
+    def frames(self, size: int = GROUP_ROWS) -> Iterator[pl.DataFrame]:
+        """Yield the rows, `size` rows at a time."""
         for start in range(0, self.n_rows, size):
-            yield self.collect(rows.slice(start, size))
+            yield self.collect(self.rows.slice(start, size))
 
     def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """Compute a frame of its rows. Raises `RunError` when the file is damaged."""

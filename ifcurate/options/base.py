@@ -98,13 +98,10 @@ def read_extra(field: FieldInfo) -> dict[str, Any]:
     return extra
 
 
-def same_as(
-    model: type[Options], name: str, *, panel: str = "", command: bool = True, common: bool = False
-) -> Any:
+def same_as(model: type[Options], name: str, *, panel: str = "") -> Any:
     """Declare a field with the default, the bounds and the help text that it has in `model`."""
     field = copy.copy(model.model_fields[name])
-    shown: dict[str, Any] = {"panel": panel, "command": command, "common": common}
-    field.json_schema_extra = {**read_extra(field), **shown}
+    field.json_schema_extra = {**read_extra(field), "panel": panel, "common": False}
     return field
 
 

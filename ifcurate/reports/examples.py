@@ -76,12 +76,11 @@ def read_texts(
     tokens: TokenTexts,
     *,
     characters: int = CHARACTERS,
-    budget: int = BYTES,
 ) -> dict[Key, dict[str, Any]]:
     """Return the texts of these rows (from `describe_rows`), read from the data again.
 
-    `budget` is in bytes and is used in the order of the rows. A row whose text does not
-    fit in the rest of it has no text.
+    All texts together have at most `BYTES`, in the order of the rows. A row whose text does not
+    fit in the rest of them has no text.
     """
     keys = [(str(row["source"]), int(row["row"]), int(row["turn"])) for row in rows]
     ids = {key: str(row["id"]) for key, row in zip(keys, rows, strict=True)}
@@ -97,20 +96,11 @@ def read_texts(
         pieces = tokens.colour(coloured[0], example.response, coloured[1]) if coloured else None
         if pieces:
             texts[key]["tokens"] = pieces
-    return _fit(texts, keys, budget)
-
-
-def _fit(
-    texts: Mapping[Key, dict[str, Any]], keys: Sequence[Key], budget: int
-) -> dict[Key, dict[str, Any]]:
-    """Return the texts that fit in the budget of bytes, in the order of the keys."""
-    chosen: dict[Key, dict[str, Any]] = {}
-    for key in keys:
-        if key not in texts:
-            continue
+    chosen, left = {}, BYTES
+    for key in filter(texts.__contains__, keys):
         size = len(json.dumps(texts[key], ensure_ascii=False).encode())
-        if size <= budget:
-            budget -= size
+        if size <= left:
+            left -= size
             chosen[key] = texts[key]
     return chosen
 

@@ -42,7 +42,6 @@ def write_report(
     out: str | Path | None = None,
     *,
     options: ReportOptions,
-    sections: Sequence[Section] = (),
     overwrite: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
@@ -52,7 +51,6 @@ def write_report(
         run: the run; its labels are those of its split, or of the default rule.
         out: the file; `report.html` in the run's folder when not given, or `report-NAME.html`
             for a named split.
-        sections: parts of a comparison or of later steps, shown before the settings.
         overwrite: replace a file that is not an earlier report of this run.
         say: is called with the reason when the texts of the data cannot be shown.
 
@@ -96,7 +94,6 @@ def write_report(
             ),
             _browser(facts, len(rows), [*notes, *([tokens.problem] if tokens.problem else [])]),
             *([comparison_section(compare_runs(run, find_run(other)))] if other else []),
-            *sections,
             _settings(facts),
         ],
         subtitle=f"{inputs[0]}{more}, scored by {run.manifest.identity['engine']['model']}",

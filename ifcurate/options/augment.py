@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator
 
 from ifcurate.options.base import Options, Seed, needs, option, split_items
 
@@ -135,10 +135,8 @@ class AugmentOptions(SubstitutionOptions):
         allow_inf_nan=False,
     )
 
-    @model_validator(mode="after")
-    def _refuse_ignored(self) -> Self:
+    def _refuse(self) -> None:
         for name in ("threshold", "text_threshold"):
             needs(self, name, bool(self.verify), "--verify MODEL")
         served = self.recogniser.startswith("openai:")
         needs(self, "recogniser_model", served, "--recogniser openai:URL")
-        return self

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from ifcurate.errors import OptionError
@@ -121,6 +121,19 @@ class Options(BaseModel):
             problems = "; ".join(explain_problem(problem) for problem in error.errors())
             where = f"{cls.step}: " if cls.step else ""
             raise OptionError(f"{where}{problems}") from error
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        for kind in reversed(type(self).__mro__):
+            if issubclass(kind, Options) and "_refuse" in vars(kind):
+                kind._refuse(self)
+        return self
+
+    def _refuse(self) -> None:
+        """Raise `ValueError` for options of this class that contradict each other.
+
+        Those of the classes that it extends are refused before.
+        """
 
     def given(self) -> dict[str, Any]:
         """Return the options that were set, without those left at their defaults."""

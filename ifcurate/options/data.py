@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator
 
 from ifcurate.options.base import Options, needs, option, split_items
 
@@ -139,10 +139,8 @@ class DataOptions(Options):
         metavar="NAME",
     )
 
-    @model_validator(mode="after")
-    def _refuse_ignored(self) -> Self:
+    def _refuse(self) -> None:
         needs(self, "context_regex", "inline" in self.context, "contexts inside a prompt (inline)")
         in_texts = bool({"inline", "system"} & set(self.context))
         for name in ("min_confidence", "context_label", "context_words"):
             needs(self, name, in_texts, "contexts inside a text (system, inline)")
-        return self

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal, Self
-
-from pydantic import model_validator
+from typing import ClassVar, Final, Literal
 
 from ifcurate.options.base import Options, Seed, needs, option, same_as
 from ifcurate.options.score import ENGINES, Dtype, EngineOptions
@@ -57,8 +55,7 @@ class EvaluateOptions(Options):
     dtype: Dtype = same_as(EngineOptions, "dtype")
     seed: Seed = option(0, "Seed of the bootstrap intervals.")
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _refuse(self) -> None:
         for name in ("base_url", "tokenizer"):
             needs(self, name, self.engine == "server", "--engine server")
         for name in ("attention", "benchmark", "device"):
@@ -66,4 +63,3 @@ class EvaluateOptions(Options):
         needs(self, "benchmark_limit", bool(self.benchmark), "--benchmark")
         if self.engine == "server" and not self.base_url:
             raise ValueError("engine server needs base_url, such as http://127.0.0.1:8000/v1")
-        return self

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal, Self
-
-from pydantic import model_validator
+from typing import ClassVar, Final, Literal
 
 from ifcurate.options.base import Options, needs, option
 
@@ -71,8 +69,7 @@ class ExportOptions(Options):
         """The export's folder in the mixture's folder: exports of two objectives stay apart."""
         return self.trainer + "-dpo" * (self.objective == "dpo") + "-qk" * self.qk_only
 
-    @model_validator(mode="after")
-    def _refuse_contradictions(self) -> Self:
+    def _refuse(self) -> None:
         needs(self, "max_length", not self.is_plain, "trainers, not for plain formats")
         if self.qk_only and self.is_plain:
             raise ValueError(
@@ -87,4 +84,3 @@ class ExportOptions(Options):
             )
         if self.objective == "dpo" and self.trainer not in ("trl", "llama-factory"):
             raise ValueError(f"objective dpo is for trl and llama-factory (found {self.trainer})")
-        return self

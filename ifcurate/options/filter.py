@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
-
-from pydantic import model_validator
+from typing import ClassVar, Literal
 
 from ifcurate.options.base import Options, option
 
@@ -29,11 +27,9 @@ class FilterOptions(Options):
         common=True,
     )
 
-    @model_validator(mode="after")
-    def _check_choice(self) -> Self:
+    def _refuse(self) -> None:
         if (self.keep is None) == (self.drop is None):
             raise ValueError(
                 "give either --keep LABEL or --drop LABEL; "
                 "labels are context-critical and non-context-critical"
             )
-        return self

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
-
-from pydantic import model_validator
+from typing import ClassVar, Literal
 
 from ifcurate.options.base import Options, Seed, needs, option, same_as
 from ifcurate.options.evaluate import EvaluateOptions
@@ -78,8 +76,7 @@ class FinetuneOptions(Options):
         ge=1,
     )
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _refuse(self) -> None:
         needs(self, "stop_after", bool(self.evaluate_suite), "--evaluate-suite")
         needs(self, "evaluate_limit", bool(self.evaluate_suite), "--evaluate-suite")
         needs(self, "epochs", self.max_steps is None, "runs without --max-steps")
@@ -88,4 +85,3 @@ class FinetuneOptions(Options):
             raise ValueError(f"rows_at_once must divide batch_size ({self.batch_size})")
         if self.evaluate_suite and not self.save_every:
             raise ValueError("evaluate_suite needs checkpoints; set save_every to 1 or more")
-        return self

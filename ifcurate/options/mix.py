@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator
 
 from ifcurate.options.base import Fraction, Options, Seed, needs, option, parse_tokens
 
@@ -94,12 +94,10 @@ class MixOptions(Options):
         common=True,
     )
 
-    @model_validator(mode="after")
-    def _refuse_contradictions(self) -> Self:
+    def _refuse(self) -> None:
         if self.rows is not None and self.tokens is not None:
             raise ValueError("give a total of rows or of tokens, not both")
         if self.tokens is not None and not self.tokenizer:
             raise ValueError("tokens needs tokenizer: name the model that will be trained")
         needs(self, "count", bool(self.tokenizer), "--tokenizer")
         needs(self, "near_model", self.near_duplicates is not None, "--near-duplicates")
-        return self

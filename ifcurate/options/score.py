@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator
 
 from ifcurate.options.base import BatchSize, Options, needs, option, same_as
 
@@ -126,8 +126,7 @@ class EngineOptions(Options):
         gt=0,
     )
 
-    @model_validator(mode="after")
-    def _refuse_ignored(self) -> Self:
+    def _refuse(self) -> None:
         taken = {*ENGINE_OPTIONS[self.engine], "memory"}
         compared = self.engine in ("vllm", "server")
         if compared:
@@ -135,7 +134,6 @@ class EngineOptions(Options):
         for name in set(EngineOptions.model_fields) - {"engine", "model"} - taken:
             owners = [e for e, names in ENGINE_OPTIONS.items() if name in names]
             needs(self, name, False, f"--engine {' and '.join(owners or ['vllm', 'server'])}")
-        return self
 
     @property
     def missing(self) -> str:
@@ -212,10 +210,8 @@ class ScoreSettings(Options):
     )
     chunk_rows: int = option(256, "Rows that are scored and written together.", command=False, ge=1)
 
-    @model_validator(mode="after")
-    def _refuse_ignored(self) -> Self:
+    def _refuse(self) -> None:
         needs(self, "attention_layer", self.method == "attention", "--method attention")
-        return self
 
 
 class LoadOptions(EngineOptions):
@@ -269,12 +265,10 @@ class RunOptions(Options):
     )
     cache_dir: Path | None = option(None, "Folder of the cache. The default is ifcurate-runs/.")
 
-    @model_validator(mode="after")
-    def _refuse_ignored(self) -> Self:
+    def _refuse(self) -> None:
         needs(self, "retry_failed", not (self.overwrite or self.shard), "whole runs that stay")
         needs(self, "name", self.out is None, "runs without --out")
         needs(self, "cache_dir", self.cache, "runs with a cache")
-        return self
 
 
 def _parse_engines(value: Any) -> Any:
@@ -311,9 +305,7 @@ class ClusterOptions(Options):
     )
     cpus_per_engine: float = option(1.0, "CPUs of each engine.", ge=0)
 
-    @model_validator(mode="after")
-    def _refuse_ignored(self) -> Self:
+    def _refuse(self) -> None:
         for name in ClusterOptions.model_fields:
             if name != "executor":
                 needs(self, name, self.executor == "ray", "--executor ray")
-        return self

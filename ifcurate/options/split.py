@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal, Self
-
-from pydantic import model_validator
+from typing import ClassVar, Final, Literal
 
 from ifcurate.options.base import BatchSize, Fraction, Options, Seed, needs, option, same_as
 from ifcurate.options.score import EngineOptions
@@ -80,8 +78,7 @@ class SplitOptions(Options):
         """Whether the split needs scores with the share of attention on the context."""
         return self.rule == "attention" or self.statistic == "context_attention"
 
-    @model_validator(mode="after")
-    def _refuse_ignored(self) -> Self:
+    def _refuse(self) -> None:
         falls_back = self.rule == "auto" and self.threshold is None
         shares = self.rule in ("paper", "both") or falls_back
         needs(self, "fraction", shares, "the rules paper, both, and auto without a threshold")
@@ -102,7 +99,6 @@ class SplitOptions(Options):
                 f"statistic {self.statistic} has no default cut for rule {self.rule}; "
                 "give a threshold"
             )
-        return self
 
 
 class RescoreOptions(Options):
@@ -129,11 +125,9 @@ class RescoreOptions(Options):
     trust_remote_code: bool = same_as(EngineOptions, "trust_remote_code")
     allow_pickle: bool = same_as(EngineOptions, "allow_pickle")
 
-    @model_validator(mode="after")
-    def _refuse_without_band(self) -> Self:
+    def _refuse(self) -> None:
         for name in RescoreOptions.model_fields:
             if name != "rescore_band":
                 needs(
                     self, name, self.rescore_band is not None, "scoring again with --rescore-band"
                 )
-        return self

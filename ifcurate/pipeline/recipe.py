@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
 
 from ifcurate.errors import DataError, IfcurateError
@@ -38,11 +38,9 @@ class ScoreSection(EngineOptions, ScoreSettings):
 
     tokens: bool = same_as(RunOptions, "tokens")
 
-    @model_validator(mode="after")
-    def _names_the_engine(self) -> Self:
+    def _refuse(self) -> None:
         if self.missing:
             raise ValueError(self.missing)
-        return self
 
 
 class SplitSection(SplitOptions):
@@ -111,11 +109,9 @@ class MixSection(MixOptions):
         min_length=1,
     )
 
-    @model_validator(mode="after")
-    def _refuse_amounts(self) -> Self:
+    def _refuse(self) -> None:
         with _problem_of_recipe():
             check_amounts(dict(map(read_component, self.components)), self)
-        return self
 
 
 class Recipe(Options):
@@ -134,25 +130,8 @@ class Recipe(Options):
     card: CardOptions | None = None
     report: ReportOptions | None = None
 
-    @model_validator(mode="after")
-    def _mixture_has_what_it_needs(self) -> Self:
-        if self.mix is None:
-            for name in ("export", "card"):
-                if getattr(self, name) is not None:
-                    raise ValueError(
-                        f"{name} needs a mixture, and there is no mix section; add mix: {{}}"
-                    )
-            return self
-        made = any(part.partition(":")[0] == "counterfactual" for part in self.mix.components)
-        if made and self.augment is None:
-            raise ValueError(
-                "mix.components names counterfactual, and there is no augment section; "
-                "add augment: {}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _steps_have_what_they_need(self) -> Self:
+    def _refuse(self) -> None:
+        self._refuse_mixture()
         if self.split.cuts_attention and self.score.method != "attention":
             raise ValueError(
                 "split cuts the attention, and score does not measure it; "
@@ -164,7 +143,21 @@ class Recipe(Options):
                 "export needs the model that will be trained, and the section score names none; "
                 "set export.model"
             )
-        return self
+
+    def _refuse_mixture(self) -> None:
+        if self.mix is None:
+            for name in ("export", "card"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name} needs a mixture, and there is no mix section; add mix: {{}}"
+                    )
+            return
+        made = any(part.partition(":")[0] == "counterfactual" for part in self.mix.components)
+        if made and self.augment is None:
+            raise ValueError(
+                "mix.components names counterfactual, and there is no augment section; "
+                "add augment: {}"
+            )
 
 
 #: The sections of a recipe, in the order in which they run.

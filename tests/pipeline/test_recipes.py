@@ -80,6 +80,7 @@ def test_what_is_done_is_skipped_and_what_changed_is_not(folder: Path) -> None:
         ({"filter": {}}, "give either filter.keep: LABEL or filter.drop: LABEL"),
         ({"score": {"engine": "server"}}, ": score: .* score.base_url: http://127"),
         ({"score": {"model": "m", "row_timeout": 9, "engine": "vllm"}}, "for score.engine hf"),
+        ({"score": {"model": "m", "attention_layer": 3}}, "only for score.method attention"),
         ({"split": {"statistic": "foo"}}, "split.statistic"),
         ({"score": {"engine": "steam"}}, "score.engine"),
         ({"split": {"length_bins": 4}}, "length_bins is only for split.length_control"),

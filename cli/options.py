@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -72,19 +72,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             given[name] = _check(kind, {**preset, **_take(kind, given)})
         command(**given)
 
-    common = _common_names(kind for kind, _ in models.values())
+    fields = [item for kind, _ in models.values() for item in _shown(kind)]
+    common = {_parameter_name(name, f) for name, f in fields if read_extra(f)["common"]}
     if common:
         parameters.append(_SHORT_HELP)
     called.common = common  # type: ignore[attr-defined]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     return called
-
-
-def _common_names(kinds: Iterable[type[Options]]) -> set[str]:
-    """Return the parameters that the short help shows."""
-    fields = [item for kind in kinds for item in _shown(kind)]
-    return {_parameter_name(name, f) for name, f in fields if read_extra(f)["common"]}
 
 
 def _shown(kind: type[Options]) -> list[tuple[str, FieldInfo]]:

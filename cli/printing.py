@@ -72,9 +72,8 @@ def print_json(value: Any) -> None:
     """Print JSON on stdout. Raises `ValueError` for a number that is not finite."""
     import json
 
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-    if codecs.lookup(out.encoding).name != "utf-8":
-        text = json.dumps(value, indent=2, allow_nan=False, default=str)
+    ascii_only = codecs.lookup(out.encoding).name != "utf-8"
+    text = json.dumps(value, indent=2, ensure_ascii=ascii_only, allow_nan=False, default=str)
     # Only strings can have these characters, and in strings the escape means the same.
     text = _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     out.file.write(text + "\n")

@@ -128,7 +128,7 @@ _NAMES: Final = {"loss_without_context": "loss without context", "context_gain":
 def describe_run(facts: Facts) -> list[str]:
     """Paragraphs about the data, the scoring and the cut."""
     identity, counts = facts.run.manifest.identity, facts.run.manifest.counts
-    names = [item["name"] for item in identity["inputs"]]
+    names = facts.run.data
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     day = datetime.fromisoformat(facts.run.manifest.created_at).strftime("%d %B %Y").lstrip("0")
     limit = f" Reading stopped after {identity['limit']:,} rows." if identity["limit"] else ""

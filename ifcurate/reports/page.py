@@ -71,8 +71,7 @@ def write_report(
     notes = _add_texts(run, rows, tokens, say)
     places = {int(place): i for i, place in enumerate(chosen["place"].to_list())}
     other = options.compare
-    inputs = [item["name"] for item in run.manifest.identity["inputs"]]
-    more = f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""
+    more = f" and {len(run.data) - 1} more" if len(run.data) > 1 else ""
     return write_page(
         path,
         _TITLE,
@@ -96,7 +95,7 @@ def write_report(
             *([comparison_section(compare_runs(run, find_run(other)))] if other else []),
             _settings(facts),
         ],
-        subtitle=f"{inputs[0]}{more}, scored by {run.manifest.identity['engine']['model']}",
+        subtitle=f"{run.data[0]}{more}, scored by {run.manifest.identity['engine']['model']}",
         data={"examples": rows, "pairs": _choose_pairs(chosen)},
         scripts=("report.js",),
         source=source,

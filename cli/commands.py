@@ -83,8 +83,8 @@ _METAVARS: Final = {
 def tidy_parameter(parameter: Any) -> Any:
     """Return the parameter with one form of help: the name of its value, its default as a sentence.
 
-    `--out` is `-o` in every command. The root help states the rule of environment variables, so
-    no option repeats it.
+    `--out` is `-o`, and `--model` is `-m`, in every command. The root help states the rule of
+    environment variables, so no option repeats it.
     """
     if hasattr(parameter, "show_envvar"):
         parameter.show_envvar = False
@@ -93,8 +93,9 @@ def tidy_parameter(parameter: Any) -> Any:
         argument.metavar = argument.metavar or str(argument.name).upper()
         argument.display_type_rich = lambda ctx: None  # `<list[str]>` means nothing to a user
         return argument
-    if "--out" in parameter.opts and "-o" not in parameter.opts:
-        parameter.opts.append("-o")
+    for name, short in (("--out", "-o"), ("--model", "-m")):
+        if name in parameter.opts and short not in parameter.opts:
+            parameter.opts.append(short)
     if getattr(parameter, "is_flag", False):
         parameter.metavar = " "  # Typer writes `<bool>`, but a flag takes no value
     elif parameter.metavar is None:

@@ -27,7 +27,7 @@ def show(
         int | None, typer.Option(min=0, help="Which response of a chat, counted from 0.")
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="The folder of the run's model, if it has moved.")
+        str, typer.Option("--model", help="The folder of the run's model, if it has moved.")
     ] = "",
     template: Annotated[str, typer.Option(help="The run's Jinja template, if it has moved.")] = "",
     run: common.RunOption = None,

@@ -209,7 +209,7 @@ def make_page(trajectory: Trajectory, out: Path) -> Path:
             "context's answer: mean over heads, answer tokens and questions."
         )
         sections.append(Section("attention", "Attention", (text,), (_draw_attention(points),)))
-    return write_page(out, TITLE, sections, scripts=("charts.js",))
+    return write_page(out, TITLE, sections)
 
 
 def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from ifcurate.errors import RunError
-from ifcurate.finetuning.train import train_rows
-from ifcurate.lab.examiner import Examiner, load_base, write_prompts
+from ifcurate.lab.examiner import Examiner, load_base, train
 from ifcurate.lab.plan import Laboratory, LabPlan
 from ifcurate.options.finetune import FinetuneOptions, Update
 from ifcurate.records import Example
@@ -126,14 +125,7 @@ def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
             points.append({"step": step, **examiner.ask(model)})
         return False
 
-    train_rows(
-        loaded.model,
-        loaded.hf_tokenizer,
-        write_prompts(loaded, rows),
-        arm.settings(plan),
-        lab.folder / "trainer",
-        on_step=look,
-    )
+    train(loaded, rows, arm.settings(plan), lab.folder, look)
     result = {
         "arm": arm.name,
         "mixture": plan.name,

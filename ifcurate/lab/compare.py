@@ -119,7 +119,7 @@ def make_page(compared: dict[str, Any], out: Path) -> Path:
     ]
     if compared["auroc"]:
         sections.append(_score_section(compared["auroc"]))
-    return write_page(out, TITLE, sections, subtitle=SUBTITLE, scripts=("charts.js",))
+    return write_page(out, TITLE, sections, subtitle=SUBTITLE)
 
 
 def _draw_arms(mixture: str, arms: dict[str, Any]) -> list[Figure]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ifcurate.engines.base import Prompt
 from ifcurate.evaluation.answers import Outcome, name_answers
 from ifcurate.evaluation.models import LocalModel, open_local
 from ifcurate.evaluation.suites import Question, to_example
+from ifcurate.finetuning.train import StepHook, train_rows
 from ifcurate.lab.plan import TEMPLATE
 from ifcurate.options.evaluate import EvaluateOptions
+from ifcurate.options.finetune import FinetuneOptions
 from ifcurate.records import Example
 
 
@@ -32,6 +35,19 @@ def write_prompts(loaded: LocalModel, examples: Sequence[Example]) -> list[Promp
 
     template = load_template(TEMPLATE, loaded.tokenizer)
     return build_prompts(examples, template, loaded.tokenizer)
+
+
+def train(
+    loaded: LocalModel,
+    examples: Sequence[Example],
+    options: FinetuneOptions,
+    folder: Path,
+    on_step: StepHook | None = None,
+) -> None:
+    """Train the model in place on the examples, in the laboratory's template."""
+    rows = write_prompts(loaded, examples)
+    out = folder / "trainer"
+    train_rows(loaded.model, loaded.hf_tokenizer, rows, options, out, on_step=on_step)
 
 
 class Examiner:

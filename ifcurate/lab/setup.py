@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ifcurate.finetuning.train import train_rows
-from ifcurate.lab.examiner import Examiner, load_base, write_prompts
+from ifcurate.lab.examiner import Examiner, load_base, train
 from ifcurate.lab.mixtures import LabRow, make_exam, make_mixture, split_facts
 from ifcurate.lab.plan import TEMPLATE, Laboratory, LabPlan, Nudge
 from ifcurate.storage.files import write_json, write_json_lines, write_table
@@ -72,13 +71,7 @@ def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     write_json_lines(lab.folder / "nudge.jsonl", [row.row for row in rows])
     loaded = load_base(plan.model or "pocket")
     examples = list(read_examples(str(lab.folder / "nudge.jsonl")))
-    train_rows(
-        loaded.model,
-        loaded.hf_tokenizer,
-        write_prompts(loaded, examples),
-        plan.nudge.settings(plan.seed),
-        lab.folder / "trainer",
-    )
+    train(loaded, examples, plan.nudge.settings(plan.seed), lab.folder)
     examiner = Examiner(loaded, lab.read_exam())
     write_json(lab.folder / "start.json", examiner.ask(loaded.model))
     with quiet():

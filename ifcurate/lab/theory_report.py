@@ -77,15 +77,11 @@ def make_page(report: dict[str, Any], out: Path) -> Path:
         if isinstance(checked, dict)
     ]
     table = Table(("statement", "held", "settings", "smallest failure"), rows)
-    return write_page(
-        out,
-        "The one-layer model",
-        [
-            Section("phases", "Two phases", blocks=(figure,)),
-            Section("statements", "Where each statement held", blocks=(table,)),
-        ],
-        scripts=("charts.js",),
-    )
+    sections = [
+        Section("phases", "Two phases", blocks=(figure,)),
+        Section("statements", "Where each statement held", blocks=(table,)),
+    ]
+    return write_page(out, "The one-layer model", sections)
 
 
 def grid() -> list[Setting]:

@@ -26,7 +26,6 @@ class ExportOptions(Options):
         "",
         "The model that will be trained: a short name, a Hub id or a folder. By default the one "
         "that scored the data.",
-        flags=("--model", "-m"),
         metavar="MODEL",
         common=True,
     )

@@ -2,66 +2,58 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from ifcurate.options.base import Options, Seed, needs, option, same_as
 from ifcurate.options.evaluate import EvaluateOptions
 from ifcurate.options.score import MODEL
 
 Update = Literal["full", "qk", "lora", "lora-qk"]
-TRAINING = "Training"
-EVALUATION = "Evaluation during the run"
+OPTIONS: Final = "Options"
+EVALUATION: Final = "Evaluation during the run"
 
 
 class FinetuneOptions(Options):
     """How a model is finetuned on a mixture."""
 
     step: ClassVar[str] = "finetune"
+    panel: ClassVar[str] = "Training"
 
-    model: str = option(..., MODEL, flags=("--model", "-m"), metavar="NAME", common=True)
+    model: str = option(..., MODEL, panel=OPTIONS, metavar="NAME", common=True)
     update: Update = option(
         "full",
         "Which weights are trained: all, the query and key projections, adapters on all layers, or "
         "adapters on queries and keys.",
+        panel=OPTIONS,
         common=True,
     )
     template: str = option(
         "auto",
         "Template of the rows: use the one that scored them.",
         metavar="NAME|FILE",
+        panel=OPTIONS,
         common=True,
     )
-    rate: float = option(1e-5, "Learning rate.", panel=TRAINING, gt=0, common=True)
-    epochs: float = option(1.0, "Passes over the rows.", panel=TRAINING, gt=0, common=True)
-    max_steps: int | None = option(
-        None, "Optimiser steps, instead of epochs.", panel=TRAINING, ge=1
-    )
-    batch_size: int = option(32, "Rows per optimiser step.", panel=TRAINING, ge=1)
-    rows_at_once: int | None = option(
-        None, "Rows per forward pass; batch_size by default.", panel=TRAINING, ge=1
-    )
-    warm_up: int = option(
-        10, "Steps over which the rate rises; fewer in a short run.", panel=TRAINING, ge=0
-    )
+    rate: float = option(1e-5, "Learning rate.", gt=0, common=True)
+    epochs: float = option(1.0, "Passes over the rows.", gt=0, common=True)
+    max_steps: int | None = option(None, "Optimiser steps, instead of epochs.", ge=1)
+    batch_size: int = option(32, "Rows per optimiser step.", ge=1)
+    rows_at_once: int | None = option(None, "Rows per forward pass; batch_size by default.", ge=1)
+    warm_up: int = option(10, "Steps over which the rate rises; fewer in a short run.", ge=0)
     decay_fraction: float = option(
-        0.25,
-        "Share of the steps, at the end, over which the rate falls to 0.",
-        panel=TRAINING,
-        ge=0,
-        le=1,
+        0.25, "Share of the steps, at the end, over which the rate falls to 0.", ge=0, le=1
     )
-    lora_rank: int = option(128, "Rank of the adapters.", panel=TRAINING, ge=1)
+    lora_rank: int = option(128, "Rank of the adapters.", ge=1)
     dtype: Literal["bfloat16", "float32"] = option(
-        "bfloat16", "Number format of the matrix products. Weights are float32.", panel=TRAINING
+        "bfloat16", "Number format of the matrix products. Weights are float32."
     )
     save_every: int = option(
         50,
         "Steps between two checkpoints. With 0, only the final model is saved.",
-        panel=TRAINING,
         ge=0,
         common=True,
     )
-    seed: Seed = option(0, "Seed of the order of the rows.", panel=TRAINING)
+    seed: Seed = option(0, "Seed of the order of the rows.")
     evaluate_suite: tuple[str, ...] = option(
         (),
         "Suite to evaluate at each checkpoint. May be repeated.",

@@ -9,7 +9,6 @@ from pydantic import BeforeValidator
 
 from ifcurate.options.base import Fraction, Options, Seed, needs, option, parse_tokens
 
-SIZE_PANEL: Final = "Size"
 CLEAN_PANEL: Final = "Rows that are left out"
 
 
@@ -17,13 +16,15 @@ class MixOptions(Options):
     """How components become one mixture."""
 
     step: ClassVar[str] = "mix"
+    panel: ClassVar[str] = "Size"
 
-    seed: Seed = option(0, "Seed of the choice and the order of the rows.", common=True)
+    seed: Seed = option(
+        0, "Seed of the choice and the order of the rows.", panel="Options", common=True
+    )
     rows: int | None = option(
         None,
         "Rows of the whole mixture. Components without an amount share the rows that the others "
         "leave.",
-        panel=SIZE_PANEL,
         metavar="COUNT",
         ge=1,
         common=True,
@@ -31,7 +32,6 @@ class MixOptions(Options):
     tokens: Annotated[int | None, BeforeValidator(parse_tokens)] = option(
         None,
         "Tokens of the whole mixture, such as 20k or 2M, instead of rows. Needs --tokenizer.",
-        panel=SIZE_PANEL,
         metavar="COUNT",
         ge=1,
         common=True,
@@ -40,7 +40,6 @@ class MixOptions(Options):
         "",
         "Count tokens with this tokenizer: pocket, a short name, a Hub id, a folder or a "
         "tokenizer.json.",
-        panel=SIZE_PANEL,
         metavar="MODEL",
         common=True,
     )
@@ -48,15 +47,11 @@ class MixOptions(Options):
         "response",
         "Which tokens are counted: those of the response, or of all messages. The tokens that a "
         "chat template adds are not counted.",
-        panel=SIZE_PANEL,
     )
-    upsample: bool = option(
-        False, "Repeat rows of a component that has fewer than its amount.", panel=SIZE_PANEL
-    )
+    upsample: bool = option(False, "Repeat rows of a component that has fewer than its amount.")
     stratify: str = option(
         "",
         "Take the same share of each value of this column. With file, take it of each file.",
-        panel=SIZE_PANEL,
         metavar="COLUMN",
     )
     only: Literal["all", "context", "context-critical"] = option(

@@ -30,13 +30,7 @@ class RunRecipeOptions(RecipeOptions):
 
     step: ClassVar[str] = "run"
 
-    model: str = option(
-        "",
-        "Score with this model instead.",
-        flags=("--model", "-m"),
-        metavar="NAME",
-        common=True,
-    )
+    model: str = option("", "Score with this model instead.", metavar="NAME", common=True)
 
 
 class CurateOptions(RecipeOptions):
@@ -44,7 +38,5 @@ class CurateOptions(RecipeOptions):
 
     step: ClassVar[str] = "curate"
 
-    model: str = option(
-        ..., "The model that scores.", flags=("--model", "-m"), metavar="NAME", common=True
-    )
+    model: str = option(..., "The model that scores.", metavar="NAME", common=True)
     to: Trainer | None = option(None, "Also write the mixture for this trainer.", common=True)

@@ -59,13 +59,7 @@ class EngineOptions(Options):
     step: ClassVar[str] = "score"
     panel: ClassVar[str] = "Model"
 
-    model: str = option(
-        "",
-        f"{MODEL} Required for hf and vllm.",
-        flags=("--model", "-m"),
-        metavar="NAME",
-        common=True,
-    )
+    model: str = option("", f"{MODEL} Required for hf and vllm.", metavar="NAME", common=True)
     engine: Literal["hf", "vllm", "server", "toy"] = option(
         "hf", f"{ENGINES} toy has no model, for dry runs.", common=True
     )

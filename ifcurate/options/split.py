@@ -115,9 +115,7 @@ class RescoreOptions(Options):
         metavar="NATS",
         gt=0,
     )
-    model: str | None = option(
-        None, "Folder of the run's model, if the model is a local folder.", flags=("--model", "-m")
-    )
+    model: str | None = option(None, "Folder of the run's model, if the model is a local folder.")
     template: str | None = option(None, "The run's template, if it is a Jinja file.")
     device: str = same_as(EngineOptions, "device")
     batch_size: BatchSize = same_as(EngineOptions, "batch_size")

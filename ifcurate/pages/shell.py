@@ -131,7 +131,7 @@ def write_page(
     *,
     subtitle: str = "",
     data: Mapping[str, Any] | None = None,
-    scripts: Sequence[str] = (),
+    scripts: Sequence[str] = ("charts.js",),
     source: str = "",
     overwrite: bool = False,
 ) -> Path:

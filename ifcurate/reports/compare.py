@@ -142,14 +142,9 @@ def name_run(run: Run) -> str:
 
 def write_comparison(comparison: Comparison, out: Path, *, overwrite: bool = False) -> Path:
     """Write the comparison as a separate page. Raises `DataError`."""
-    return write_page(
-        out,
-        _TITLE,
-        [comparison_section(comparison)],
-        subtitle=_name_both(comparison.first, comparison.second),
-        scripts=("charts.js",),
-        overwrite=overwrite,
-    )
+    subtitle = _name_both(comparison.first, comparison.second)
+    sections = [comparison_section(comparison)]
+    return write_page(out, _TITLE, sections, subtitle=subtitle, overwrite=overwrite)
 
 
 def refuse_comparison(first: Run, second: Run, out: Path, *, overwrite: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -136,9 +137,7 @@ class FakeVLLM:
 
 def test_vllm_answers_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = FakeVLLM()
-    monkeypatch.setattr(
-        load, "_find", lambda place: lambda **given: load_vllm_engine(**given, vllm=package)
-    )
+    monkeypatch.setattr(load, "_find", lambda place: partial(load_vllm_engine, vllm=package))
     result = evaluate_model(
         str(model_path()), tmp_path, suite=(str(suite_file(tmp_path)),), template="alpaca",
         max_new_tokens=12, engine="vllm",

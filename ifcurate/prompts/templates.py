@@ -61,6 +61,7 @@ class Template:
     special_tokens: Mapping[str, str]
     folds: frozenset[str] = frozenset()  # roles that a chat template does not support
     strips_response: bool = False
+    function: Callable[[Example], str] | None = None  # in place of Jinja
     _compiled: jinja2.Template = field(repr=False, compare=False, kw_only=True)
 
     @property
@@ -133,6 +134,14 @@ class Template:
         return Rendered(text[:start], text[start:end], text[end:])
 
     def _render_text(self, example: Example, variant: str) -> str:
+        if self.function is not None:
+            text = self.function(replace(example, response=_MARK))
+            if not isinstance(text, str):
+                raise TemplateError(
+                    f"template {self.name}: the function returned {type(text).__name__}; return "
+                    "the text of the example, with its response"
+                )
+            return text
         if self.is_chat:
             return self._render_chat(to_messages(example, self.folds, _MARK), list_tools(example))
         if variant and self.name != "alpaca":
@@ -152,23 +161,6 @@ def count_shared(a: str, b: str) -> int:
     """Return the length of the prefix that two texts share."""
     pairs = enumerate(zip(a, b, strict=False))
     return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
-
-
-@dataclass(frozen=True)
-class FunctionTemplate(Template):
-    """A template that is a Python function: it takes an `Example` and returns its text."""
-
-    function: Callable[[Example], str] = field(kw_only=True)
-
-    def _render_text(self, example: Example, variant: str) -> str:
-        del variant
-        text = self.function(replace(example, response=_MARK))
-        if not isinstance(text, str):
-            raise TemplateError(
-                f"template {self.name}: the function returned {type(text).__name__}; return the "
-                "text of the example, with its response"
-            )
-        return text
 
 
 def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokenizer) -> Template:
@@ -233,7 +225,7 @@ def _from_function(function: Callable[[Example], str], tokens: Mapping[str, str]
         source = repr(function)
     name = getattr(function, "__name__", "function")
     compiled = compile_template("", name)
-    template = FunctionTemplate(name, source, False, tokens, _compiled=compiled, function=function)
+    template = Template(name, source, False, tokens, function=function, _compiled=compiled)
     template.render(_PROBE)
     return template
 

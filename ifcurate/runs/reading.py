@@ -73,22 +73,6 @@ def run_model(run: Run, model: str | None = None) -> tuple[str, str | None]:
     return name, known["revision"]
 
 
-class _RowQueue:
-    """Rows of a table of scores in its order, taken while the data is read again."""
-
-    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
-        self._rows = iter(rows)
-        self.next = next(self._rows, None)
-
-    def take(self, here: set[tuple[str, int]]) -> dict[Place, dict[str, Any]]:
-        """Return the next rows, until a row whose source and number are not in `here`."""
-        taken: dict[Place, dict[str, Any]] = {}
-        while (row := self.next) and (row["source"], row["row"]) in here:
-            taken[row["source"], row["row"], row["turn"]] = row
-            self.next = next(self._rows, None)
-        return taken
-
-
 def read_again(
     run: Run, examples: Examples, scorer: Scorer, rows: Iterable[dict[str, Any]]
 ) -> Iterator[list[tuple[dict[str, Any], PromptPair]]]:
@@ -96,14 +80,20 @@ def read_again(
 
     `rows` are in the order of the table. Raises `RunError` for a row that is not there any more.
     """
-    queue = _RowQueue(rows)
+    left = iter(rows)
+    row = next(left, None)
     for piece in examples.raw_chunks(scorer.settings.chunk_rows, scorer.piece_bytes):
-        if queue.next is None:
+        if row is None:
             return
-        if wanted := queue.take({(raw.source, raw.number) for raw, _ in piece}):
+        here = {(raw.source, raw.number) for raw, _ in piece}
+        wanted: dict[Place, dict[str, Any]] = {}
+        while row and (row["source"], row["row"]) in here:
+            wanted[row["source"], row["row"], row["turn"]] = row
+            row = next(left, None)
+        if wanted:
             yield _find_pairs(run, scorer, piece, wanted)
-    if queue.next is not None:
-        raise row_changed(run, queue.next, "no such row")
+    if row is not None:
+        raise row_changed(run, row, "no such row")
 
 
 def _find_pairs(

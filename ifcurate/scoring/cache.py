@@ -132,10 +132,6 @@ class ScoreCache:
             low, high = self._db.execute("SELECT min(n), max(n) FROM scores").fetchone()
             self._db.execute("DELETE FROM scores WHERE n <= ?", (low + (high - low) // 10,))
 
-    def __len__(self) -> int:
-        with self._errors():
-            return int(self._db.execute("SELECT count(*) FROM scores").fetchone()[0])
-
     def close(self) -> None:
         """Close the file."""
         self._db.close()

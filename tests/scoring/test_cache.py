@@ -174,6 +174,10 @@ def test_tokens_are_always_scored(folder: Path) -> None:
     assert pl.read_parquet("t/tokens.parquet").height > 30
 
 
+def count_entries(cache: ScoreCache) -> int:
+    return int(cache._db.execute("SELECT count(*) FROM scores").fetchone()[0])
+
+
 @pytest.mark.slow
 def test_the_oldest_make_room(folder: Path) -> None:
     mine = scorer()
@@ -185,7 +189,7 @@ def test_the_oldest_make_room(folder: Path) -> None:
             cache.add(table)
         newest = table["key"].drop_nulls().to_list()
         assert len(cache.find(newest)) == len(newest)
-        assert len(cache) < 12 * 120
+        assert count_entries(cache) < 12 * 120
     assert Path("cache.sqlite").stat().st_size < 2 * size
 
 
@@ -213,7 +217,7 @@ def test_two_at_once(folder: Path) -> None:
         thread.join()
     assert not failed
     with ScoreCache(folder / "c.sqlite", {}) as cache:
-        assert len(cache) == 300
+        assert count_entries(cache) == 300
 
 
 def test_a_file_that_is_no_cache(folder: Path) -> None:

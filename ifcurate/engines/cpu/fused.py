@@ -164,12 +164,13 @@ class FusedDecoder:
 
     def _read(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
+        bias, others = attention.q_proj.bias, (attention.k_proj, attention.v_proj)
         norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
         q_norm, k_norm = (None if m is None else self._norm_weight(m) for m in norms)
         return _Layer(
             norm_1=self._norm_weight(layer.input_layernorm),
-            qkv=_join(attention.q_proj, attention.k_proj, attention.v_proj),
-            qkv_bias=_join_biases(attention.q_proj, attention.k_proj, attention.v_proj),
+            qkv=_join(attention.q_proj, *others),
+            qkv_bias=None if bias is None else torch.cat([bias, *(m.bias for m in others)]),
             q_norm=q_norm,
             k_norm=k_norm,
             out=attention.o_proj.weight,
@@ -190,13 +191,3 @@ def _join(*modules: Any) -> Tensor:
         module.weight.data = joined[start : start + rows]
         start += rows
     return joined
-
-
-def _join_biases(*modules: Any) -> Tensor | None:
-    if all(m.bias is None for m in modules):
-        return None
-    rows = [
-        torch.zeros(len(m.weight), dtype=m.weight.dtype) if m.bias is None else m.bias.detach()
-        for m in modules
-    ]
-    return torch.cat(rows)

@@ -39,14 +39,25 @@ def load_causal_model(model: str, options: LoadOptions) -> tuple[ModelSource, An
 
     Raises `ModelError`.
     """
+    device = choose_device(options.device)
+    source, config, dtype, tokenizer = describe_model(model, options, device)
     trusted = options.trust_remote_code
-    place = choose_device(options.device)
+    loaded = load_model(source, config, dtype=dtype, device=device, trust_remote_code=trusted)
+    return source, loaded, tokenizer
+
+
+def describe_model(
+    model: str, options: LoadOptions, device: torch.device
+) -> tuple[ModelSource, Any, torch.dtype, Any]:
+    """Return the files of a model by its name, its config, the dtype, and the tokenizer.
+
+    Raises `ModelError`.
+    """
+    trusted = options.trust_remote_code
     source = find_model(resolve_model(model), options)
     config = load_config(source, trust_remote_code=trusted)
-    kind = choose_dtype(options.dtype, place, stored_dtype(source, config))
-    tokenizer = load_tokenizer(source.folder, trust_remote_code=trusted)
-    loaded = load_model(source, config, dtype=kind, device=place, trust_remote_code=trusted)
-    return source, loaded, tokenizer
+    dtype = choose_dtype(options.dtype, device, stored_dtype(source, config))
+    return source, config, dtype, load_tokenizer(source.folder, trust_remote_code=trusted)
 
 
 def choose_device(device: str) -> torch.device:

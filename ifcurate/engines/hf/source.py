@@ -180,24 +180,31 @@ def _check(name: str, folder: Path, commit: str | None, options: LoadOptions) ->
             "adapter_config.json; merge the two (merge_and_unload, save_pretrained) and give the "
             "new folder, or remove the adapter's files"
         )
-    safe, pickles = _weight_files(folder)
-    _check_weights(folder, files, safe, pickles, allow_pickle=options.allow_pickle)
+    weights = _find_weights(folder, files, allow_pickle=options.allow_pickle)
     if not any(name.startswith(("tokenizer", "vocab", "spiece")) for name in listing):
         raise ModelError(
             f"{folder}: the model folder has no tokenizer; found {files}; "
             "copy tokenizer.json and tokenizer_config.json of the model into it"
         )
-    weights = (*safe, *pickles)
     code = folder.rglob("*.py") if options.trust_remote_code else ()
     small = [*folder.glob("*.index.json"), *code]
     revision = commit or _hash_files(folder, weights, sorted(small))
-    return ModelSource(name, folder, revision, weights, pickled=not safe)
+    pickled = weights[0].suffix != ".safetensors"
+    return ModelSource(name, folder, revision, weights, pickled=pickled)
 
 
-def _check_weights(
-    folder: Path, files: str, safe: list[Path], pickles: list[Path], *, allow_pickle: bool
-) -> None:
-    """Raise `ModelError` for a folder without weights, or with pickles that are not allowed."""
+def _find_weights(folder: Path, files: str, *, allow_pickle: bool) -> tuple[Path, ...]:
+    """Return the weight files of a folder, the pickles last.
+
+    Raises `ModelError` for a folder without weights, or with pickles that are not allowed.
+    """
+    named = {folder / name for name in _indexed(folder)}
+    found = sorted(filter(_is_weights, named.union(folder.glob("*.safetensors"))))
+    safe = [path for path in found if path.suffix == ".safetensors"]
+    pickles = [path for path in found if path.suffix != ".safetensors"]
+    if not safe:
+        unnamed = (path for pattern in _PICKLES for path in folder.glob(pattern))
+        pickles += sorted(filter(_is_weights, unnamed))
     if pickles and not allow_pickle:
         raise ModelError(
             f"{folder}: the weights are pickles, which can run code when loaded; found "
@@ -209,18 +216,7 @@ def _check_weights(
             f"{folder}: the model folder has no weights; found {files}; "
             "add its .safetensors files, or name the model by its Hub id"
         )
-
-
-def _weight_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the safetensors files of a folder, and the pickles."""
-    named = {folder / name for name in _indexed(folder)}
-    files = sorted(filter(_is_weights, named.union(folder.glob("*.safetensors"))))
-    safe = [path for path in files if path.suffix == ".safetensors"]
-    pickles = [path for path in files if path.suffix != ".safetensors"]
-    if not safe:
-        unnamed = (path for pattern in _PICKLES for path in folder.glob(pattern))
-        pickles += sorted(filter(_is_weights, unnamed))
-    return safe, pickles
+    return (*safe, *pickles)
 
 
 def _indexed(folder: Path) -> list[str]:

@@ -18,16 +18,10 @@ import torch
 
 from ifcurate.engines.base import Engine, EngineIdentity, EngineReport, Float32Array, Prompt
 from ifcurate.engines.checks import check_logprobs, check_max_length, check_prompt, check_vocabulary
-from ifcurate.engines.hf.loading import (
-    choose_device,
-    choose_dtype,
-    load_config,
-    stated_length,
-    stored_dtype,
-)
+from ifcurate.engines.hf.loading import choose_device, describe_model, stated_length
 from ifcurate.engines.hf.quiet import quiet
-from ifcurate.engines.hf.source import ModelSource, find_model
-from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
+from ifcurate.engines.hf.source import ModelSource
+from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.engines.vllm.setup import import_vllm, plan_memory, quiet_start, set_environment
 from ifcurate.errors import ModelError
 from ifcurate.options.base import takes_options
@@ -60,17 +54,12 @@ def load_vllm_engine(
     `tensor_parallel_size` is the number of GPUs, `eager` leaves out compilation and CUDA
     graphs, `vllm` stands in for the package in tests. Raises `OptionError` and `ModelError`.
     """
-    trusted = options.trust_remote_code
     device = choose_device("auto")
     set_environment(on_cpu=device.type == "cpu", processes=tensor_parallel_size)
     package = vllm if vllm is not None else import_vllm()
-    source = find_model(model, options)
-    config = load_config(source, trust_remote_code=trusted)
-    dtype = choose_dtype(options.dtype, device, stored_dtype(source, config))
+    source, config, dtype, read = describe_model(model, options, device)
+    tokenizer = HFTokenizer(read, where=str(source.folder))
     kind = str(dtype).removeprefix("torch.")
-    tokenizer = HFTokenizer(
-        load_tokenizer(source.folder, trust_remote_code=trusted), where=str(source.folder)
-    )
     text = config.get_text_config()
     n_ids = int(text.vocab_size)
     on_gpu = device.type == "cuda"
@@ -79,7 +68,7 @@ def load_vllm_engine(
         "model": str(source.folder),
         "dtype": kind,
         "max_model_len": _model_length(source, text, options.max_length),
-        "trust_remote_code": trusted,
+        "trust_remote_code": options.trust_remote_code,
         "load_format": "auto" if source.pickled else "safetensors",
         "enforce_eager": eager,
         "tensor_parallel_size": tensor_parallel_size,

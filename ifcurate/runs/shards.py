@@ -12,7 +12,6 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,22 +29,6 @@ from ifcurate.storage.tables import SCORES, TOKENS
 _SOURCE_ROWS: Final = 1 << 40  # more rows than a source has
 
 
-@dataclass(frozen=True, slots=True)
-class _ShardRun:
-    """One shard's folder, checked."""
-
-    folder: Path
-    manifest: Manifest
-    index: int
-    of: int
-
-    @property
-    def starts(self) -> dict[str, int]:
-        """The place of each source's first row in the order of all rows."""
-        inputs = self.manifest.identity["inputs"]
-        return {known["name"]: i * _SOURCE_ROWS for i, known in enumerate(inputs)}
-
-
 def merge_runs(
     folders: Sequence[Path], out: Path, *, overwrite: bool = False, command: str = ""
 ) -> Run:
@@ -54,7 +37,7 @@ def merge_runs(
     Raises `RunError` when a shard is missing, unfinished, damaged or of another
     run, saying which; `DataError` when `out` cannot be written.
     """
-    shards = _check([_open(folder) for folder in folders])
+    shards = _put_in_order([_open(folder) for folder in folders])
     identity = _without_shard(shards[0].manifest)
     with open_run(out, identity, command, overwrite=overwrite) as manifest:
         if manifest.finished:
@@ -83,7 +66,7 @@ def _without_shard(manifest: Manifest) -> dict[str, Any]:
     return {k: v for k, v in manifest.identity.items() if k != "shard"}
 
 
-def _open(folder: Path) -> _ShardRun:
+def _open(folder: Path) -> Run:
     manifest = read_manifest(folder / "manifest.json")
     shard = manifest.identity.get("shard")
     if not shard:
@@ -98,23 +81,24 @@ def _open(folder: Path) -> _ShardRun:
             f"{folder}: {name} is missing or damaged; score shard {shard['index']} of "
             f"{shard['of']} again with --overwrite"
         )
-    return _ShardRun(folder, manifest, shard["index"], shard["of"])
+    return Run(folder, manifest)
 
 
-def _check(shards: list[_ShardRun]) -> list[_ShardRun]:
+def _put_in_order(shards: list[Run]) -> list[Run]:
     """Return the shards in their order. Raises `RunError` unless they are all shards of one run."""
     if not shards:
         raise RunError("merge: no folder was given; name the folders of all shards")
     _check_same_run(shards)
-    by_index: dict[int, _ShardRun] = {}
+    by_index: dict[int, Run] = {}
+    of = shards[0].manifest.identity["shard"]["of"]
     for shard in shards:
-        if shard.index in by_index:
+        index = shard.manifest.identity["shard"]["index"]
+        if index in by_index:
             raise RunError(
-                f"{shard.folder}: shard {shard.index} of {shard.of} is also "
-                f"{by_index[shard.index].folder}; name each shard once"
+                f"{shard.folder}: shard {index} of {of} is also {by_index[index].folder}; "
+                "name each shard once"
             )
-        by_index[shard.index] = shard
-    of = shards[0].of
+        by_index[index] = shard
     missing = [str(i) for i in range(1, of + 1) if i not in by_index]
     if missing:
         which = f"shard {missing[0]}" if len(missing) == 1 else f"shards {', '.join(missing)}"
@@ -125,12 +109,11 @@ def _check(shards: list[_ShardRun]) -> list[_ShardRun]:
     return [by_index[i] for i in sorted(by_index)]
 
 
-def _check_same_run(shards: list[_ShardRun]) -> None:
+def _check_same_run(shards: list[Run]) -> None:
     first = shards[0]
     for shard in shards[1:]:
         one, other = (without_rules(s.manifest.identity) for s in (first, shard))
-        one["shard"] = {"of": one["shard"]["of"]}
-        other["shard"] = {"of": other["shard"]["of"]}
+        other["shard"] = {**other["shard"], "index": one["shard"]["index"]}
         if differences := run_differences(one, other):
             raise RunError(
                 f"{shard.folder}: of another run than {first.folder} "
@@ -144,7 +127,7 @@ def _check_same_run(shards: list[_ShardRun]) -> None:
             )
 
 
-def _describe(manifest: Manifest, shards: list[_ShardRun]) -> None:
+def _describe(manifest: Manifest, shards: list[Run]) -> None:
     """Write what the shards say of their work into the manifest of the whole run."""
     counts: Counter[str] = Counter()
     for shard in shards:
@@ -159,7 +142,7 @@ def _describe(manifest: Manifest, shards: list[_ShardRun]) -> None:
     manifest.seconds = round(sum(shard.manifest.seconds for shard in shards), 3)
 
 
-def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
+def _join_checks(shards: list[Run]) -> dict[str, Any]:
     """Return the checks of all shards: sums, joined lists, and the last of other values."""
     checks: dict[str, Any] = {}
     for shard in shards:
@@ -176,21 +159,26 @@ def _interleave(tables: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
     return whole.drop("place")
 
 
-def _scores(shard: _ShardRun) -> pl.LazyFrame:
+def _starts(shard: Run) -> dict[str, int]:
+    """Return the place of each source's first row in the order of all rows."""
+    return {name: i * _SOURCE_ROWS for i, name in enumerate(shard.data)}
+
+
+def _scores(shard: Run) -> pl.LazyFrame:
     """Return the SCORES of a shard, with the place of each row."""
-    place = pl.col("source").replace_strict(shard.starts, return_dtype=pl.Int64) + pl.col("row")
+    place = pl.col("source").replace_strict(_starts(shard), return_dtype=pl.Int64) + pl.col("row")
     return scan_table(shard.folder / "scores.parquet", SCORES).with_columns(place=place)
 
 
-def _tokens(shard: _ShardRun) -> pl.LazyFrame:
+def _tokens(shard: Run) -> pl.LazyFrame:
     """Return the TOKENS of a shard, with the place of the row that each belongs to."""
     tokens = scan_table(shard.folder / "tokens.parquet", TOKENS)
     return pl.concat([tokens, repeat_for_tokens(_scores(shard), "place")], how="horizontal")
 
 
-def _bad_rows(shard: _ShardRun) -> Iterator[tuple[int, bytes]]:
+def _bad_rows(shard: Run) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a shard's quarantine file, each with the place of its row."""
-    starts = shard.starts
+    starts = _starts(shard)
     with (shard.folder / "quarantine.jsonl").open("rb") as stream:
         for line in stream:
             record = json.loads(line)

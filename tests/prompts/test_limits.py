@@ -8,7 +8,7 @@ import pytest
 
 from ifcurate.errors import TemplateError
 from ifcurate.prompts import limits
-from ifcurate.prompts.sandbox import compile_template, run_template
+from ifcurate.prompts.templates import compile_template, run_template
 
 SIZE, TIME, WIDTH = "over 32,000,000 characters", r"runs for more than", "width of ten million"
 DOUBLE = "{% set n = namespace(x='ab') %}{% for i in range(40) %}{% set n.x = CHANGE %}{% endfor %}"

@@ -16,8 +16,7 @@ from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.errors import TemplateError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.pairs import PromptPair, build_pairs
-from ifcurate.prompts.sandbox import compile_template, run_template
-from ifcurate.prompts.templates import load_template
+from ifcurate.prompts.templates import compile_template, load_template, run_template
 from ifcurate.records import ContextBlock, Example, Turn
 from tests.models import TOKENIZER_KINDS, TokenizerKind, make_tokenizer
 

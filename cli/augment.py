@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from ifcurate.options.augment import OUT_PANEL, AugmentOptions
 from ifcurate.options.data import DataOptions
+from ifcurate.phrases import count
 
 from . import common
 from .allowed import Allowed, FailOnError
 from .data import read_data
-from .funnel import check_file, print_funnel
 from .options import with_options
-from .printing import print_json, report, say
+from .printing import out, plain, print_json, print_line, report, say
 
 if TYPE_CHECKING:
+    from ifcurate.counterfactual.lint import Finding
     from ifcurate.counterfactual.write.outcomes import Funnel
+    from ifcurate.counterfactual.write.output import AugmentResult
     from ifcurate.data.sources import Examples
     from ifcurate.engines.base import EngineIdentity
+    from ifcurate.records import Example
 
 ALL_TURNS = DataOptions(turns="all")
 
@@ -94,7 +99,7 @@ def augment(
     if check is not None:
         others = {"DATA": data, "--run": run, "--out": out_folder, "--overwrite": overwrite}
         _refuse_with_check(options, [name for name, value in others.items() if value])
-        check_file(check, reading.model_copy(update={"turns": "last"}), json=json, quiet=quiet)
+        _check_file(check, reading.model_copy(update={"turns": "last"}), json=json, quiet=quiet)
         return
     from ifcurate.pipeline.augmenting import write_augmented
 
@@ -119,7 +124,7 @@ def augment(
             }
         )
     elif not quiet:
-        print_funnel(result)
+        _print_funnel(result)
     counts = {"rows": result.funnel.read, "quarantined": result.n_bad}
     allowed.check(counts, result.broken, result.folder)
 
@@ -176,3 +181,111 @@ def _progress() -> Iterator[Callable[[Funnel], None]]:
                 status.update(f"{funnel.read:,} rows read, {funnel.written:,} written")
 
         yield show
+
+
+def _print_funnel(result: AugmentResult) -> None:
+    """Print the counts of rows by stage, and the files."""
+    from ifcurate.counterfactual.checks import Check
+
+    meanings = {check.code: check.meaning for check in Check}
+    funnel = result.funnel
+    out.print()
+    _line(funnel.read, "rows read")
+    if funnel.unusable:
+        _line(funnel.unusable, "of them cannot be used", style="yellow")
+    _line(funnel.has_context, "have a context")
+    _line(funnel.entity, "share an entity of these types with the response")
+    _line(funnel.written, "rows written", style="bold")
+    _line(funnel.examples, f"counterfactuals{_name_types(funnel.types)}")
+    if funnel.checks:
+        out.print()
+        out.print("[bold]not written, because[/bold] [dim](codes as in rejected.jsonl)[/dim]")
+        for name, n in funnel.checks.most_common():
+            _line(n, f"{meanings[name]} [dim]({escape(name)})[/dim]")
+    out.print()
+    labels = ("suite", "rejected", "review", "manifest")
+    for name, path in result.files.items():
+        label = name if name in labels else "counterfactuals"
+        print_line(f"{label:16} {path}")
+    if not funnel.written:
+        out.print("No row could be changed correctly. rejected.jsonl has the reason for each row.")
+
+
+def _name_types(types: Counter[str]) -> str:
+    """Return the most common types in parentheses; "" when there are none."""
+    most = ", ".join(f"{n:,} {kind}" for kind, n in types.most_common(6))
+    more = ", ..." if len(types) > 6 else ""
+    return f" ({most}{more})" if most else ""
+
+
+def _line(n: int, text: str, style: str = "") -> None:
+    out.print(f"{n:>9,}  {text}", style=style or None, soft_wrap=True)
+
+
+def _check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> None:
+    """Print what the linter finds in a file; exit code 1 when it finds something."""
+    from ifcurate.counterfactual.lint import check_rows
+
+    read = _Read()
+    findings = list(check_rows(read.examples(path, reading)))
+    if json:
+        print_json(
+            {
+                "file": str(path),
+                "read": read.rows,
+                "checked": read.checked,
+                "unusable": len(read.bad),
+                "rows": _count_rows(findings),
+                "findings": [asdict(finding) for finding in findings],
+            }
+        )
+    elif not quiet:
+        _print_check(path, read, findings)
+    if findings or read.bad:
+        raise typer.Exit(1)
+
+
+@dataclass(slots=True)
+class _Read:
+    """Counts of the rows of a checked file."""
+
+    rows: int = 0
+    checked: int = 0  # rows with a context and a response
+    bad: list[str] = field(default_factory=list)  # rows that cannot be used, with the reason
+
+    def examples(self, path: Path, reading: DataOptions) -> Iterator[Example]:
+        """Yield the examples of the file. Their rows are counted while they are read."""
+        for row in read_data([str(path)], reading).read():
+            self.rows += 1
+            if row.bad is not None:
+                self.bad.append(f"row {row.bad.number}: {row.bad.error}")
+            self.checked += any(e.has_context and e.response.strip() for e in row.examples)
+            yield from row.examples
+
+
+def _count_rows(findings: Sequence[Finding]) -> Counter[str]:
+    """Return the number of rows with findings, by check."""
+    return Counter(check for check, _, _ in {(f.check, f.source, f.row) for f in findings})
+
+
+def _print_check(path: Path, read: _Read, findings: Sequence[Finding]) -> None:
+    from ifcurate.counterfactual.lint import CODES
+
+    _print_findings(findings)
+    for text in read.bad[:5]:
+        print_line(plain(f"{path} {text}"), style="yellow")
+    rows = _count_rows(findings)
+    for name, meaning in CODES.items():
+        _line(rows[name], f"{name}: {meaning}")
+    n_found = len({(finding.source, finding.row) for finding in findings})
+    details = f", {read.checked:,} of them with a context and an answer"
+    details += f", {len(read.bad):,} that cannot be used" if read.bad else ""
+    out.print(f"\n{count(read.rows, 'row')} read{details}; {count(n_found, 'row')} with findings")
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        place = f"{finding.source} row {finding.row}: {finding.check}: {finding.detail}"
+        print_line(plain(place))
+    if findings:
+        out.print()

@@ -212,9 +212,8 @@ def _print_result(result: RecipeRun) -> None:
     from .export import print_export
     from .filter import print_filter
     from .mix import print_mixture
-    from .rescore import print_rescored
     from .score import show_scores
-    from .split import print_split
+    from .split import print_rescored, print_split
 
     show_scores(result.run, json=False, quiet=False, hints=False)
     if result.split is not None:

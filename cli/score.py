@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,18 +10,21 @@ import typer
 from ifcurate.errors import OptionError
 from ifcurate.options.data import DataOptions
 from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, ScoreSettings
+from ifcurate.phrases import count
 
 from . import common
 from .allowed import Allowed, FailOnError
 from .cluster import score_on_cluster
 from .data import Data, announce_data, note_reading, read_data
-from .estimate import print_estimate
 from .local import announce, open_cache, refuse_unfinished, retry_with_progress, watch
 from .options import with_options
-from .printing import print_json, say
+from .printing import out, print_json, say
+from .progress import say_time
 
 if TYPE_CHECKING:
+    from ifcurate.data.sources import Examples
     from ifcurate.runs.run import Run
+    from ifcurate.scoring.estimate import Estimate
 
 
 @with_options
@@ -74,7 +77,7 @@ def score(
         refuse_run(target.out)
     examples = read_data(data, reading)
     if estimate:
-        print_estimate(examples, engine, settings, cluster, json=json)
+        _print_estimate(examples, engine, settings, cluster, json=json)
         return
     n_rows = announce_data(examples)
     if cluster.executor == "ray":
@@ -154,3 +157,58 @@ def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> Non
         )
     else:
         print_score_summary(run, summary, hints=hints)
+
+
+def _print_estimate(
+    examples: Examples,
+    engine: EngineOptions,
+    settings: ScoreSettings,
+    cluster: ClusterOptions,
+    *,
+    json: bool,
+) -> None:
+    """Tokens, time and memory of a run in this process, at the speed of a few of its rows."""
+    from ifcurate.scoring.estimate import estimate_run
+    from ifcurate.scoring.opening import open_engine
+    from ifcurate.scoring.scorer import Scorer
+
+    if cluster.executor == "ray":
+        raise typer.BadParameter(
+            "measures this process; leave it or --executor ray out", param_hint="--estimate"
+        )
+    announce_data(examples)
+    say(f"loading {engine.model or engine.engine}")
+    alone = engine.model_copy(update={"parity": 0})  # the comparison belongs to the run
+    loaded, _ = open_engine(alone, settings, examples, say)
+    with loaded:
+        measured = estimate_run(examples, Scorer.create(loaded, settings))
+        remarks = loaded.report().notes
+    if json:
+        print_json({**asdict(measured), "notes": remarks})
+        return
+    _print_figures(measured)
+    for text in remarks:
+        out.print(f"  {text}", style="dim", markup=False)
+
+
+def _print_figures(estimate: Estimate) -> None:
+    rows = "an unknown number" if estimate.rows is None else f"{estimate.rows:,}"
+    part = (
+        ""
+        if estimate.rows == estimate.rows_read
+        else f"; the other figures are estimates from {estimate.rows_read:,} of them"
+    )
+    out.print(f"rows      {rows}{part}")
+    if estimate.scored is not None and estimate.tokens is not None:
+        out.print(f"to score  {count(estimate.scored, 'example')}")
+        low, high = (round(estimate.tokens * (1 + s * estimate.margin)) for s in (-1, 1))
+        interval = f" (95% interval {max(low, 0):,} to {high:,})" if estimate.margin else ""
+        out.print(f"tokens    {estimate.tokens:,}{interval}, with and without the context together")
+    if estimate.tokens_per_second is not None:
+        timed = count(estimate.rows_timed, "example")
+        out.print(f"speed     {estimate.tokens_per_second:,.0f} tokens/s, measured on {timed}")
+    if estimate.seconds is not None:
+        out.print(f"time      about {say_time(estimate.seconds)}, once the model is loaded")
+    for place, n in estimate.memory.items():
+        where = "this process" if place == "process" else place
+        out.print(f"memory    {n / 1e9:,.1f} GB at the peak of this measurement, {where}")

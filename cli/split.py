@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +15,9 @@ from rich.text import Text
 from ifcurate.options.split import RescoreOptions, SplitOptions
 from ifcurate.phrases import count
 
-from . import common, rescore
+from . import common
 from .options import with_options
-from .printing import make_table, note, out, plain, print_json, print_line
+from .printing import make_table, note, out, plain, print_json, print_line, say
 
 _MOST_HISTOGRAMS = 3
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ifcurate.runs.run import Run
     from ifcurate.split.cuts import Cut
     from ifcurate.split.rules import SplitSummary
+    from ifcurate.steps.rescoring import Rescore
 
 
 @with_options
@@ -50,7 +53,7 @@ def split(
     from ifcurate.steps.splitting import split_run
 
     opened = common.open_run(run)
-    with rescore.prepare(again) as rescored:
+    with _prepare_rescoring(again) as rescored:
         made, manifest = split_run(
             opened,
             rescore=rescored,
@@ -77,7 +80,7 @@ def split(
         )
     elif not quiet:
         print_split(opened, made, name=name)
-        rescore.print_rescored(manifest.checks)
+        print_rescored(manifest.checks)
         if by_hand := manifest.checks.get("set_by_hand"):
             out.print(f"{count(by_hand, 'label')} set by hand, from overrides.json")
 
@@ -197,3 +200,44 @@ def _cell(value: Any) -> Text:
     if isinstance(value, int):
         return Text(f"{value:,}")
     return Text("" if value is None else plain(str(value)), overflow="ellipsis")
+
+
+@contextlib.contextmanager
+def _prepare_rescoring(options: RescoreOptions) -> Iterator[Rescore | None]:
+    """Prepare scoring again, with progress and Ctrl-C. Return None without `--rescore-band`."""
+    if options.rescore_band is None:
+        yield None
+        return
+    from ifcurate.runs.stop import stop_on_signal
+    from ifcurate.steps.rescoring import Rescore
+
+    reported = time.monotonic() - 30
+
+    def progress(n_done: int, n: int) -> None:
+        nonlocal reported
+        if time.monotonic() - reported >= 30:
+            reported = time.monotonic()
+            of = count(n, "row")
+            say(f"scored {n_done:,} of {of} near the cut again in float32")
+
+    with stop_on_signal(common.say_stopping) as stop:
+        yield Rescore(options, progress, stop)
+
+
+def print_rescored(checks: Mapping[str, Any]) -> None:
+    """Print the effect of scoring again, in one line."""
+    rescored = checks.get("rescored")
+    if rescored is None:
+        return
+    if not rescored["rows"]:
+        out.print(
+            f"no row is within {rescored['band']:g} of the cut; none was scored again in float32"
+        )
+        return
+    failed = f", {rescored['not_scored']:,} could not be" if rescored["not_scored"] else ""
+    rows = count(rescored["rows"], "row")
+    print_line(
+        f"{rows} within {rescored['band']:g} of the cut scored again in float32 "
+        f"({rescored['scored_now']:,} now{failed}); "
+        f"{count(rescored['labels_changed'], 'label')} changed"
+    )

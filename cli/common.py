@@ -150,6 +150,16 @@ def command_line() -> str:
     return shlex.join(["ifcurate", *sys.argv[1:]])
 
 
+def run_as_dict(run: Run) -> dict[str, Any]:
+    """Return what a scored run has, for JSON."""
+    return {
+        "run": str(run.folder),
+        "scores": str(run.scores_path),
+        "counts": run.manifest.counts,
+        "notes": run.manifest.notes,
+    }
+
+
 def open_named_run(argument: Path | None, option: Path | None) -> Run:
     """Open the run of a command that takes it as an argument and as an option."""
     if argument and option:

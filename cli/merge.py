@@ -44,15 +44,7 @@ def merge(
     say(f"run   {where}")
     run = merge_runs(folders, where, overwrite=overwrite, command=common.command_line())
     if json:
-        print_json(
-            {
-                "run": str(run.folder),
-                "scores": str(run.scores_path),
-                "counts": run.manifest.counts,
-                "notes": run.manifest.notes,
-                "shards": len(folders),
-            }
-        )
+        print_json({**common.run_as_dict(run), "shards": len(folders)})
     elif not quiet:
         counts = run.manifest.counts
         rest = ", ".join(f"{n:,} {name}" for name, n in counts.items() if name != "rows")

@@ -146,15 +146,7 @@ def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> Non
     half = len(summary.most)
     summary = replace(summary, most=rows[:half], least=rows[half:])
     if json:
-        print_json(
-            {
-                "run": str(run.folder),
-                "scores": str(run.scores_path),
-                "counts": run.manifest.counts,
-                "notes": run.manifest.notes,
-                **summary.as_dict(),
-            }
-        )
+        print_json({**common.run_as_dict(run), **summary.as_dict()})
     else:
         print_score_summary(run, summary, hints=hints)
 

@@ -189,7 +189,7 @@ def _outcomes(
 
 def make_page(trajectory: Trajectory, out: Path) -> Path:
     """Return the trajectory as one HTML file."""
-    from ifcurate.pages.shell import Section, Table, write_page
+    from ifcurate.pages.shell import Page, Section, Table
 
     points = trajectory.points
     tasks = sorted({task for point in points for task in point["benchmarks"]})
@@ -209,7 +209,7 @@ def make_page(trajectory: Trajectory, out: Path) -> Path:
             "context's answer: mean over heads, answer tokens and questions."
         )
         sections.append(Section("attention", "Attention", (text,), (_draw_attention(points),)))
-    return write_page(out, TITLE, sections)
+    return Page(TITLE, sections).write(out)
 
 
 def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ifcurate.errors import DataError
 from ifcurate.lab.plan import EARLY_STEP
 from ifcurate.pages.figures import draw_lines
-from ifcurate.pages.shell import Figure, Section, Table, write_page
+from ifcurate.pages.shell import Figure, Page, Section, Table
 
 _MEASURES: Final = ("conflict", "parametric", "recall", "reading", "standard")
 #: 97.5% quantiles of Student's t by degrees of freedom, for 95% intervals over seeds.
@@ -119,7 +119,7 @@ def make_page(compared: dict[str, Any], out: Path) -> Path:
     ]
     if compared["auroc"]:
         sections.append(_score_section(compared["auroc"]))
-    return write_page(out, TITLE, sections, subtitle=SUBTITLE)
+    return Page(TITLE, sections, SUBTITLE).write(out)
 
 
 def _draw_arms(mixture: str, arms: dict[str, Any]) -> list[Figure]:

@@ -46,7 +46,7 @@ def make_report() -> dict[str, Any]:
 def make_page(report: dict[str, Any], out: Path) -> Path:
     """Return the phase plot and the table of statements as one HTML file."""
     from ifcurate.pages.figures import draw_lines
-    from ifcurate.pages.shell import Section, Table, write_page
+    from ifcurate.pages.shell import Page, Section, Table
 
     points = report["phase_plot"]["slow_walk"]
     names = {
@@ -81,7 +81,7 @@ def make_page(report: dict[str, Any], out: Path) -> Path:
         Section("phases", "Two phases", blocks=(figure,)),
         Section("statements", "Where each statement held", blocks=(table,)),
     ]
-    return write_page(out, "The one-layer model", sections)
+    return Page("The one-layer model", sections).write(out)
 
 
 def grid() -> list[Setting]:

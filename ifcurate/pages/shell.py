@@ -73,7 +73,7 @@ class Figure:
 
     def _render(self) -> str:
         section = Section(self.name, "", (), (replace(self, wide=True),))
-        return render_page(self.title, [section], scripts=("charts.js",), bare=True)
+        return Page(self.title, [section], bare=True).render()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,33 +124,56 @@ class Section:
     blocks: Sequence[Block] = field(default_factory=tuple)
 
 
-def write_page(
-    out: Path,
-    title: str,
-    sections: Sequence[Section],
-    *,
-    subtitle: str = "",
-    data: Mapping[str, Any] | None = None,
-    scripts: Sequence[str] = ("charts.js",),
-    source: str = "",
-    overwrite: bool = False,
-) -> Path:
-    """Write the page to `out` atomically. `source` names what it is about, else the subtitle.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: one HTML file that works offline."""
 
-    Raises `DataError` when it cannot be written, or when `out` exists and is not an earlier
-    page of the same title and source (unless `overwrite`).
-    """
-    refuse_page(out, title, source or subtitle, overwrite=overwrite)
-    page = render_page(
-        title, sections, subtitle=subtitle, data=data, scripts=scripts, source=source
-    )
-    with atomic_file(out) as stream:
-        stream.write(page.encode("utf-8", "replace"))
-    return out
+    title: str  # its name and first heading
+    sections: Sequence[Section]
+    subtitle: str = ""  # one line under the heading
+    data: Mapping[str, Any] = field(default_factory=dict)  # JSON values for its scripts
+    scripts: Sequence[str] = ("charts.js",)  # files in `static/`, run after the shared ones
+    source: str = ""  # what it is about, if not the subtitle
+    charts: bool = False  # whether its scripts draw more charts
+    connects: bool = False  # whether its scripts may send requests to the page's server
+    bare: bool = False  # without header and contents, for a frame on another page
+
+    def write(self, out: Path, *, overwrite: bool = False) -> Path:
+        """Write the page to `out` atomically.
+
+        Raises `DataError` when it cannot be written, or when `out` exists and is not an earlier
+        page of the same title and source (unless `overwrite`).
+        """
+        refuse_page(out, self.title, self.source or self.subtitle, overwrite=overwrite)
+        with atomic_file(out) as stream:
+            stream.write(self.render().encode("utf-8", "replace"))
+        return out
+
+    def render(self) -> str:
+        """Return the page as HTML."""
+        figures = _collect_figures(self.sections)
+        drawing = ["echarts.common.min.js"] if figures or self.charts else []
+        sources = [read_static(name) for name in (*drawing, "page.js", *self.scripts)]
+        policy = " ".join(f"'sha256-{_hash(source)}'" for source in sources)
+        from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
+
+        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+        environment.filters["cell"] = format_cell
+        environment.tests["numeric"] = _is_numeric
+        # The texts below are the package's own, or escaped by `embed_json`.
+        return environment.from_string(_read("templates/page.html")).render(
+            page=self,
+            style=Markup(read_static("page.css")),  # noqa: S704
+            policy=policy,
+            connect="'self'" if self.connects else "'none'",
+            data=Markup(embed_json({"figures": figures, **self.data})),  # noqa: S704
+            scripts=[Markup(source) for source in sources],  # noqa: S704
+        )
 
 
 def refuse_page(out: Path, title: str, source: str = "", *, overwrite: bool = False) -> None:
-    """Raise `DataError` where `write_page` would not write, before the work that fills the page."""
+    """Raise `DataError` where `Page.write` would not write, before the work that fills the page."""
     if out.is_dir():
         raise DataError(f"{out}: is a folder; name the file to write, such as {out / 'page.html'}")
     if overwrite or not os.path.lexists(out):
@@ -164,56 +187,6 @@ def refuse_page(out: Path, title: str, source: str = "", *, overwrite: bool = Fa
     raise DataError(
         f"{out}: exists already and is not an earlier page of the same name; choose another "
         "file, give --overwrite where the command has it, or move the file away"
-    )
-
-
-def render_page(
-    title: str,
-    sections: Sequence[Section],
-    *,
-    subtitle: str = "",
-    data: Mapping[str, Any] | None = None,
-    scripts: Sequence[str] = (),
-    charts: bool = False,
-    connects: bool = False,
-    bare: bool = False,
-    source: str = "",
-) -> str:
-    """Return the page as HTML.
-
-    Args:
-        title: the page's name and first heading.
-        sections: its parts, in order.
-        subtitle: one line under the heading.
-        data: JSON values for the page's scripts.
-        scripts: names of further files in `static/`, run after the shared ones.
-        charts: whether its scripts draw more charts.
-        connects: whether its scripts may send requests to the page's server.
-        bare: leave out the header and the contents, for a frame on another page.
-        source: what the page is about, for `write_page`.
-    """
-    figures = _collect_figures(sections)
-    drawing = ["echarts.common.min.js"] if figures or charts else []
-    sources = [read_static(name) for name in (*drawing, "page.js", *scripts)]
-    policy = " ".join(f"'sha256-{_hash(source)}'" for source in sources)
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["cell"] = format_cell
-    environment.tests["numeric"] = _is_numeric
-    # The texts below are the package's own, or escaped by `embed_json`.
-    return environment.from_string(_read("templates/page.html")).render(
-        title=title,
-        subtitle=subtitle,
-        source=source,
-        sections=sections,
-        style=Markup(read_static("page.css")),  # noqa: S704
-        policy=policy,
-        bare=bare,
-        connect="'self'" if connects else "'none'",
-        data=Markup(embed_json({"figures": figures, **(data or {})})),  # noqa: S704
-        scripts=[Markup(source) for source in sources],  # noqa: S704
     )
 
 

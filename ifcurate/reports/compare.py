@@ -18,7 +18,7 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.pages.figures import draw_lines, draw_scatter
-from ifcurate.pages.shell import Figure, Section, Table, refuse_page, write_page
+from ifcurate.pages.shell import Figure, Page, Section, Table, refuse_page
 from ifcurate.phrases import check_type
 from ifcurate.runs.run import Run
 
@@ -144,7 +144,7 @@ def write_comparison(comparison: Comparison, out: Path, *, overwrite: bool = Fal
     """Write the comparison as a separate page. Raises `DataError`."""
     subtitle = _name_both(comparison.first, comparison.second)
     sections = [comparison_section(comparison)]
-    return write_page(out, _TITLE, sections, subtitle=subtitle, overwrite=overwrite)
+    return Page(_TITLE, sections, subtitle).write(out, overwrite=overwrite)
 
 
 def refuse_comparison(first: Run, second: Run, out: Path, *, overwrite: bool = False) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 from ifcurate.errors import DataError, RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.report import ReportOptions
-from ifcurate.pages.shell import Block, Command, Place, Section, Table, refuse_page, write_page
+from ifcurate.pages.shell import Block, Command, Page, Place, Section, Table, refuse_page
 from ifcurate.phrases import check_type
 from ifcurate.reports.compare import compare_runs, comparison_section
 from ifcurate.reports.counts import (
@@ -72,8 +72,7 @@ def write_report(
     places = {int(place): i for i, place in enumerate(chosen["place"].to_list())}
     other = options.compare
     more = f" and {len(run.data) - 1} more" if len(run.data) > 1 else ""
-    return write_page(
-        path,
+    page = Page(
         _TITLE,
         [
             Section("overview", "Overview", describe_run(facts), (count_cards(facts),)),
@@ -99,8 +98,8 @@ def write_report(
         data={"examples": rows, "pairs": _choose_pairs(chosen)},
         scripts=("report.js",),
         source=source,
-        overwrite=overwrite,
     )
+    return page.write(path, overwrite=overwrite)
 
 
 def _add_texts(

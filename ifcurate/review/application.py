@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ifcurate.errors import IfcurateError
 from ifcurate.options.base import takes_options
 from ifcurate.options.review import ReviewOptions
-from ifcurate.pages.shell import Place, Section, render_page
+from ifcurate.pages.shell import Page, Place, Section
 from ifcurate.reports.facts import gather_facts
 from ifcurate.reports.tokens import TokenTexts
 from ifcurate.review.counterfactuals import Counterfactuals
@@ -219,7 +219,7 @@ def _render(session: Session, counterfactuals: Counterfactuals) -> str:
     sections = [Section("review", "Examples", blocks=(Place("reviewer"),))]
     if len(counterfactuals):
         sections.append(Section("counterfactuals", "Counterfactuals", blocks=(Place("pairs"),)))
-    return render_page(
+    page = Page(
         "ifcurate review",
         sections,
         subtitle=f"{facts.run.folder.name}{f', split {name}' if name else ''}, scored by "
@@ -235,6 +235,7 @@ def _render(session: Session, counterfactuals: Counterfactuals) -> str:
         charts=True,
         connects=True,
     )
+    return page.render()
 
 
 def _explain_cut(session: Session) -> str:

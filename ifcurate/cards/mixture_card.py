@@ -22,7 +22,7 @@ from ifcurate.options.card import CardOptions
 from ifcurate.storage.files import file_digest, write_text
 
 CARD: Final = "README.md"
-Steps = Sequence[tuple[str, Mapping[str, Any]]]  # components and the steps that made them, if any
+Steps = Mapping[str, Mapping[str, Any]]  # component -> the step that made it, if any
 _SHOWN: Final = 600  # characters of an example's text
 #: The Hub's names for numbers of rows, from 1,000 on by powers of ten.
 _SIZES: Final = (
@@ -69,11 +69,9 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
 
     manifest = mixture.manifest
     counts, identity = manifest.counts, manifest.identity
-    steps = [
-        (component["name"], component.get("origin", {})) for component in identity["components"]
-    ]
+    steps = mixture.origins
     sources = list(list_origins(mixture, options.license))
-    title = options.title or " + ".join(name for name, _ in steps)
+    title = options.title or " + ".join(steps)
     # Markdown, so the filters below escape what HTML would not.
     environment = Environment(  # noqa: S701
         undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
@@ -91,14 +89,14 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
         counted=identity["options"]["count"],
         stages=list(_stages(steps)),
         by_source=_by_source(mixture),
-        scorings=[(name, _scoring_facts(own)) for name, own in steps if own.get("engine")],
+        scorings=[(name, _scoring_facts(own)) for name, own in steps.items() if own.get("engine")],
         by_hand=list(_by_hand(steps)),
         licences=[(o.component, o.name, o.licence, o.licence_from) for o in sources],
         strictest=strictest_licence([origin.licence for origin in sources]),
         left_out=_left_out(counts),
         columns=[(name, meaning) for name, (_, meaning) in COLUMNS.items()],
         examples=_examples(mixture, options.examples),
-        counterfactual=any(origin.get("step") == "augment" for _, origin in steps),
+        counterfactual=any(origin.get("step") == "augment" for origin in steps.values()),
         unchecked=sorted(
             {(k.name, k.unchecked) for o in sources if (k := o.known) and k.unchecked}
         ),
@@ -160,7 +158,7 @@ def _components(mixture: Mixture) -> Iterator[list[object]]:
 
 def _stages(steps: Steps) -> Iterator[tuple[str, str, list[tuple[str, int]]]]:
     """Counts of the steps before mixing, by component."""
-    for name, origin in steps:
+    for name, origin in steps.items():
         if counts := origin.get("counts") or origin.get("funnel"):
             yield name, origin["step"], [(k, v) for k, v in counts.items() if isinstance(v, int)]
 
@@ -194,7 +192,7 @@ def _scoring_facts(origin: Mapping[str, Any]) -> list[list[str]]:
 
 def _by_hand(steps: Steps) -> Iterator[list[object]]:
     """Labels and verdicts that a person set, by component."""
-    for name, origin in steps:
+    for name, origin in steps.items():
         if n := origin.get("set_by_hand"):
             yield [name, "labels set by hand", n]
         for verdict, n in origin.get("judged", {}).items():

@@ -18,7 +18,6 @@ from ifcurate.errors import DataError
 from ifcurate.exports.models import (
     check_separate_projections,
     find_scored_model,
-    list_origins,
     list_weights,
     locate_model,
     scored_by,
@@ -158,7 +157,7 @@ def _plan(mixture: Mixture, folder: Path, model: str, options: ExportOptions) ->
     multi, tools, weighted = mixture.collect(mixture.rows.select(seen)).row(0)
     if weighted:
         multi = any(count_trained(row) > 1 for row, _ in _rows(mixture, options))
-    templates = {o["template"]["name"] for o in list_origins(mixture) if o.get("template")}
+    templates = {o["template"]["name"] for o in mixture.origins.values() if o.get("template")}
     alpaca = templates == {"alpaca"} and scored_by(mixture) in (model, Path(model).name)
     problem: str | None = ""
     if options.trainer == "trl" and options.objective == "sft" and not alpaca:

@@ -28,14 +28,9 @@ def locate_model(name: str) -> str:
     return str(local_model(name)) if name == "pocket" else resolve_model(name)
 
 
-def list_origins(mixture: Mixture) -> list[dict[str, Any]]:
-    """Return the step that made each component of a mixture, as its manifest says."""
-    return [c.get("origin", {}) for c in mixture.manifest.identity["components"]]
-
-
 def scored_by(mixture: Mixture) -> str:
     """Return the model that scored the components; "" when no model or several models did."""
-    engines = [o["engine"] for o in list_origins(mixture) if o.get("engine")]
+    engines = [o["engine"] for o in mixture.origins.values() if o.get("engine")]
     models = {engine["model"] for engine in engines if engine.get("engine") != "toy"}
     return str(models.pop()) if len(models) == 1 else ""
 
@@ -46,8 +41,8 @@ def find_scored_model(mixture: Mixture) -> str:
     Raises `DataError` when the folder is not known, or does not hold that model any more.
     """
     name = scored_by(mixture)
-    by_name = (o for o in list_origins(mixture) if o.get("engine", {}).get("model") == name)
-    origin = next(by_name, {})
+    origins = mixture.origins.values()
+    origin = next((o for o in origins if o.get("engine", {}).get("model") == name), {})
     engine = origin.get("engine", {})
     on_hub = len(engine.get("revision", "")) == 40  # a commit
     if on_hub or name in ("", "pocket") or engine["engine"] not in ("hf", "vllm"):

@@ -122,6 +122,11 @@ class Mixture:
         """How many tokens it has, by the manifest; None when they were not counted."""
         return self.manifest.counts.get("tokens")
 
+    @property
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """The step that made each component, by its name; empty for a component of files."""
+        return {c["name"]: c.get("origin", {}) for c in self.manifest.identity["components"]}
+
     def frames(self, size: int = GROUP_ROWS) -> Iterator[pl.DataFrame]:
         """Yield the rows, `size` rows at a time."""
         for start in range(0, self.n_rows, size):
@@ -180,11 +185,8 @@ def refuse_foreign(folder: Path) -> None:
         )
 
 
-def read_mixture(folder: str | Path) -> Mixture:
-    """Return the mixture in a folder. Rows are read when they are used.
-
-    Raises `RunError` when there is no mixture, or it is not complete.
-    """
+def find_mixture(folder: str | Path) -> tuple[Path, Manifest]:
+    """Return the folder of a mixture, and its manifest. Raises `RunError` when there is none."""
     check_type("folder", folder, (str, Path), "give the path of a mixture")
     folder = Path(folder)
     if not (folder / MANIFEST).is_file():
@@ -193,7 +195,15 @@ def read_mixture(folder: str | Path) -> Mixture:
             f"found no {MANIFEST}; name the folder that `ifcurate mix` wrote, or make one of rows: "
             "ifcurate mix NAME=FILE -o FOLDER"
         )
-    manifest = read_manifest(folder / MANIFEST)
+    return folder, read_manifest(folder / MANIFEST)
+
+
+def read_mixture(folder: str | Path) -> Mixture:
+    """Return the mixture in a folder. Rows are read when they are used.
+
+    Raises `RunError` when there is no mixture, or it is not complete.
+    """
+    folder, manifest = find_mixture(folder)
     missing = [n for n in manifest.outputs.values() if not (folder / n).is_file()]
     if manifest.step != "mix" or missing or not manifest.finished:
         what = f"{missing[0]} is missing" if missing else f"its manifest is of {manifest.step}"

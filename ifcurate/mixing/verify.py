@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from ifcurate.errors import IfcurateError, RunError
-from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST, TEXT, count_rows
+from ifcurate.errors import IfcurateError
+from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST, TEXT, count_rows, find_mixture
 from ifcurate.mixing.texts import digest_texts, read_record
 from ifcurate.mixing.tokens import load_counter
-from ifcurate.phrases import check_type, count, first_line
+from ifcurate.phrases import count, first_line
 from ifcurate.storage.files import file_digest, read_table_manifest
 from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
 
@@ -39,11 +39,7 @@ def verify_mixture(folder: str | Path) -> Verification:
     Also checks its exports: folders inside it that have a manifest. Raises `RunError` when
     there is no manifest.
     """
-    check_type("folder", folder, (str, Path), "give the path of a mixture")
-    folder = Path(folder)
-    if not (folder / MANIFEST).is_file():
-        raise RunError(f"{folder}: holds no mixture; found no {MANIFEST}; name a mixture's folder")
-    manifest = read_manifest(folder / MANIFEST)
+    folder, manifest = find_mixture(folder)
     report = Verification()
     _check_digests(folder, manifest, report)
     for path in sorted(folder.glob("*/export.json")):

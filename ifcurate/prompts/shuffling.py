@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from ifcurate.records import ContextBlock, Example
+from ifcurate.records import Example
 
 
 def shuffle_contexts(examples: Sequence[Example]) -> dict[int, list[str]]:
@@ -20,11 +20,7 @@ def shuffle_contexts(examples: Sequence[Example]) -> dict[int, list[str]]:
         neighbours = itertools.chain(order[place + 1 :], reversed(order[:place]))
         other = next((contexts[j] for j in neighbours if contexts[j] != contexts[i]), None)
         if other is not None:
-            donors[i] = _fill_longest(examples[i].blocks, other)
+            blocks = examples[i].blocks
+            longest = max(blocks, key=lambda b: b.end - b.start)
+            donors[i] = [other if block is longest else "" for block in blocks]
     return donors
-
-
-def _fill_longest(blocks: Sequence[ContextBlock], text: str) -> list[str]:
-    """Return a text for every block: `text` for the longest block, "" for the others."""
-    longest = max(range(len(blocks)), key=lambda b: blocks[b].end - blocks[b].start)
-    return [text if b == longest else "" for b in range(len(blocks))]

@@ -102,7 +102,9 @@ class Parts:
         self.folder = folder
         self.tokens = tokens
         self.kinds = ("scores.parquet", *(["tokens.parquet"] if tokens else []), "bad.jsonl")
-        self._found = self._look() if look else {}
+        self._found: dict[int, Part] = {}
+        if look:
+            self.refresh()
 
     def path(self, first: int, kind: str) -> Path:
         """Return a file of the part that begins with chunk `first`."""
@@ -117,11 +119,7 @@ class Parts:
         return [self.path(part.first, kind) for part in self]
 
     def refresh(self) -> None:
-        """Read the folder again, after other processes have written to it."""
-        self._found = self._look()
-
-    def _look(self) -> dict[int, Part]:
-        """Return the complete parts. Files of broken parts are removed."""
+        """Find the complete parts, and remove the files of broken ones."""
         parts: dict[int, Part] = {}
         end = 0
         markers = sorted(self.folder.glob("*.done.json"))
@@ -136,7 +134,7 @@ class Parts:
         for path in self.folder.glob("*"):
             if path not in mine and _OURS.fullmatch(path.name) and path.name != "begin.json":
                 path.unlink(missing_ok=True)
-        return parts
+        self._found = parts
 
     def _read(self, path: Path) -> Part | None:
         try:

@@ -45,7 +45,8 @@ def find_two_groups(values: FloatArray, *, n_bootstrap: int, seed: int) -> TwoGr
     """Find the cut between two groups of finite values, shape (n,), in ascending order."""
     n = len(values)
     if n < MIN_ROWS:
-        return TwoGroups(_too_few(n))
+        rows = "1 row is" if n == 1 else f"{n} rows are"
+        return TwoGroups(f"{rows} too few to tell groups apart ({MIN_ROWS} are needed)")
     if values[0] == values[-1]:
         return TwoGroups("all values are equal")
     scale = float(np.median(np.abs(values))) or float(np.abs(values).max())
@@ -64,11 +65,6 @@ def find_two_groups(values: FloatArray, *, n_bootstrap: int, seed: int) -> TwoGr
     low, high = np.quantile(middles[cuts], [0.025, 0.975])
     threshold, low, high = (math.sinh(at) * scale for at in (middles[valley], low, high))
     return TwoGroups("", threshold, min(low, threshold), max(high, threshold))
-
-
-def _too_few(n: int) -> str:
-    rows = "1 row is" if n == 1 else f"{n} rows are"
-    return f"{rows} too few to tell groups apart ({MIN_ROWS} are needed)"
 
 
 def _find_valley(counts: FloatArray, width: float) -> int | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -242,7 +241,11 @@ def stored_dtype(source: ModelSource, config: Any) -> str:
                         part = file.get_slice(key)
                         sizes[part.get_dtype()] += math.prod(part.get_shape())
         except SafetensorError as error:
-            raise _corrupt(path, error) from error
+            raise ModelError(
+                f"{path}: the weights cannot be read; found a damaged or incomplete safetensors "
+                f"file of {path.stat().st_size} bytes ({first_line(error)}); download or copy it "
+                "again (a git-lfs pointer of about 130 bytes needs `git lfs pull`)"
+            ) from error
     if sizes:
         return names.get(sizes.most_common(1)[0][0], "other")
     return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
@@ -257,11 +260,3 @@ def stated_length(config: Any) -> int | None:
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
     stated = (n for name in names if isinstance(n := getattr(config, name, None), int))
     return max(0, next(stated, 0)) or None
-
-
-def _corrupt(path: Path, error: Exception) -> ModelError:
-    return ModelError(
-        f"{path}: the weights cannot be read; found a damaged or incomplete safetensors file of "
-        f"{path.stat().st_size} bytes ({first_line(error)}); download or copy it again "
-        "(a git-lfs pointer of about 130 bytes needs `git lfs pull`)"
-    )

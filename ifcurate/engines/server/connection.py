@@ -113,9 +113,11 @@ class Loop:
 
     def __init__(self, endpoint: Endpoint, concurrency: int) -> None:
         """Raises `ModelError` when the packages for HTTP are not installed."""
-        _require_packages()
-        import anyio
-
+        try:
+            import anyio
+            import httpx  # noqa: F401
+        except ImportError as error:
+            raise ModelError(missing_package("engine server", "server", error)) from error
         self.http = _open_checked(endpoint, concurrency)
         self._ready = threading.Event()
         self._thread = threading.Thread(
@@ -171,12 +173,3 @@ def open_http(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
         timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
     )
-
-
-def _require_packages() -> None:
-    """Raise `ModelError` when the packages of the extra `server` are not installed."""
-    try:
-        import anyio  # noqa: F401
-        import httpx  # noqa: F401
-    except ImportError as error:
-        raise ModelError(missing_package("engine server", "server", error)) from error

@@ -37,7 +37,7 @@ from ifcurate.engines.server.client import (
 )
 from ifcurate.engines.server.connection import ApiKey, parse_base_url
 from ifcurate.engines.server.wire import ANSWER_BYTES, DIALECTS, AnswerError, Dialect, spelled_text
-from ifcurate.errors import ModelError, RowTimeoutError
+from ifcurate.errors import RowTimeoutError
 from ifcurate.models import resolve_model
 from ifcurate.options.base import takes_options
 from ifcurate.options.score import ENGINE_OPTIONS, LoadOptions
@@ -182,9 +182,13 @@ class ServerEngine(Engine):
         def read(answers: list[AnswerOrNone]) -> list[Answer]:
             results: list[Answer] = [np.zeros(0, dtype=np.float32) for _ in prompts]
             if len(answers) >= _SILENT and not any(answers):
-                raise self._silent(len(answers))
+                raise self._client.error(
+                    f"none of {len(answers)} requests was answered within {self._row_timeout:g} s",
+                    "no answer",
+                    "see its own log, or give more --row-timeout; the same command resumes",
+                )
             for i, answer in zip(scored, answers, strict=True):
-                results[i] = self._read(i, prompts[i], answer) if answer else self._too_slow()
+                results[i] = self._read(i, prompts[i], answer)
             return results
 
         on_scored = self.on_scored or (lambda n_prompts, n_tokens: None)
@@ -199,20 +203,12 @@ class ServerEngine(Engine):
         body = self._dialect.request(self._model, prompt.ids)
         return Request(_PATH, body, size, self._row_timeout)
 
-    def _too_slow(self) -> RowTimeoutError:
-        return RowTimeoutError(
-            f"the server did not answer within {self._row_timeout:g} s (--row-timeout); give more "
-            "time, or score the row again later: --retry-failed"
-        )
-
-    def _silent(self, n: int) -> ModelError:
-        return self._client.error(
-            f"none of {n} requests was answered within {self._row_timeout:g} s",
-            "no answer",
-            "see the server's own log, or give more --row-timeout; the same command resumes",
-        )
-
-    def _read(self, i: int, prompt: Prompt, answer: dict[str, Any]) -> Float32Array:
+    def _read(self, i: int, prompt: Prompt, answer: AnswerOrNone) -> Answer:
+        if answer is None:
+            return RowTimeoutError(
+                f"the server did not answer within {self._row_timeout:g} s (--row-timeout); give "
+                "more time, or score the row again later: --retry-failed"
+            )
         try:
             values = self._dialect.read(answer, prompt.ids)[prompt.response_start :]
         except AnswerError as error:

@@ -185,7 +185,8 @@ class ServerEngine(Engine):
                 raise self._client.error(
                     f"none of {len(answers)} requests was answered within {self._row_timeout:g} s",
                     "no answer",
-                    "see its own log, or give more --row-timeout; the same command resumes",
+                    "see the server's own log, or give more --row-timeout; the same command "
+                    "resumes",
                 )
             for i, answer in zip(scored, answers, strict=True):
                 results[i] = self._read(i, prompts[i], answer)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -112,11 +113,8 @@ def spelled_text(answer: dict[str, Any], n_tokens: int) -> str | None:
 
 
 def _echo(generated: int, logprobs: int) -> Dialect:
-    def read(answer: dict[str, Any], ids: Sequence[int]) -> Float32Array:
-        return _read_echo(answer, ids, generated=generated)
-
     fields = (("max_tokens", generated), ("temperature", 0), ("echo", True), ("logprobs", logprobs))
-    return Dialect(f"echo-{generated}-{logprobs}", fields, read)
+    return Dialect(f"echo-{generated}-{logprobs}", fields, partial(_read_echo, generated=generated))
 
 
 #: In the order in which they are tried.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ from ifcurate.errors import ModelError, OptionError
 from ifcurate.memory import MemoryBudget
 from ifcurate.options.score import ENGINE_OPTIONS, EngineOptions, ScoreSettings
 from ifcurate.phrases import count
-from ifcurate.scoring.parity import Reference, free_memory, reference_for_run
+from ifcurate.scoring.parity import Reference, reference_for_run
 from ifcurate.scoring.scorer import Scorer
 
 Say = Callable[[str], None]
@@ -103,5 +105,8 @@ def _ask_reference(
     with engine:
         reference = reference_for_run(examples, Scorer.create(engine, settings), n)
     del engine
-    free_memory()
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
     return reference

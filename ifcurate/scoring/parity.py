@@ -19,8 +19,6 @@ numbers are bounded.
 
 from __future__ import annotations
 
-import gc
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -191,14 +189,6 @@ def reference_for_run(examples: Iterable[Example], scorer: Scorer, n: int) -> Re
         prompts += both
     logprobs = tuple(scorer.engine.response_logprobs(prompts)) if prompts else ()
     return Reference(scorer.engine.identity, tuple(rows), tuple(prompts), logprobs)
-
-
-def free_memory() -> None:
-    """Free what an engine held that is no longer in use, on the GPU too."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _name(identity: EngineIdentity) -> str:

@@ -23,7 +23,7 @@ ENGINES: Final = {
     "toy": "ifcurate.engines.toy:load_toy_engine",
 }
 #: The function that wraps a loaded model.
-_WRAP: Final = "ifcurate.engines.hf.wrapped:wrap_model"
+_WRAP: Final = "ifcurate.engines.hf.engine:wrap_model"
 
 
 def load_engine(

@@ -8,10 +8,12 @@ computed in float32, regardless of the dtype of the model's body.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -66,8 +68,40 @@ def load_hf_engine(model: str, *, options: LoadOptions) -> HFEngine:
     return HFEngine(loaded, wrapped, source, options, threads=torch.get_num_threads())
 
 
+@takes_options(LoadOptions, ("batch_size", "max_length", "threads"))
+def wrap_model(model: Any, tokenizer: Any, *, options: LoadOptions) -> HFEngine:
+    """Score with a causal language model of transformers that is loaded.
+
+    The model keeps its dtype and device. It must be in evaluation mode. Its identity is a
+    hash of its config and weights, so scores of different weights are never mixed.
+
+    Raises:
+        TypeError: there is no tokenizer, or `model` is not a model of transformers.
+        ModelError: the model is in training mode, or cannot be used for scoring.
+    """
+    if not isinstance(model, torch.nn.Module) or not hasattr(model, "config"):
+        raise TypeError(
+            f"model: found {type(model).__name__}; give a name, a folder, or a loaded causal "
+            "language model of transformers"
+        )
+    if tokenizer is None:
+        raise TypeError("tokenizer: found None; a loaded model needs its tokenizer too")
+    if isinstance(tokenizer, str | Path):
+        raise TypeError(
+            f"tokenizer: found a text; load it: AutoTokenizer.from_pretrained({str(tokenizer)!r})"
+        )
+    if model.training:
+        raise ModelError(
+            "model: is in training mode, so dropout would change its numbers; call model.eval()"
+        )
+    name = str(getattr(model.config, "_name_or_path", "")) or type(model).__name__
+    source = ModelSource(name, Path(), _hash_model(model), (), False)
+    wrapped = HFTokenizer(tokenizer, where=name)
+    return HFEngine(model, wrapped, source, options, threads=options.threads or 1)
+
+
 class HFEngine(Engine):
-    """An engine around a loaded model of transformers; see `load_hf_engine`."""
+    """An engine around a loaded model; see `load_hf_engine` and `wrap_model`."""
 
     gives_attention = True
 
@@ -259,3 +293,15 @@ def _length_limit(source: ModelSource, config: Any, wanted: int | None) -> int:
     if wanted is not None:
         check_max_length(source.name, wanted, limit)
     return wanted or limit
+
+
+def _hash_model(model: Any) -> str:
+    """Return a hash of the config and of every weight."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(model.config.to_json_string(use_diff=False).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
+    return f"memory:{digest.hexdigest()}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -87,7 +87,8 @@ def _watch(folders: Set[Path], seen: set[str], wait: Callable[[float], None]) ->
     while True:
         # Checked first: a run that is finished now writes no checkpoint after the listing.
         finished = all((folder / _DONE).exists() for folder in folders)
-        new = sorted(_list_checkpoints(folders) - seen, key=lambda path: step_of(path) or 0)
+        paths = {str(path) for folder in folders for path in folder.glob("checkpoint-*")}
+        new = sorted(filter(step_of, paths - seen), key=lambda path: step_of(path) or 0)
         yield from new
         seen.update(new)
         if new:
@@ -95,11 +96,6 @@ def _watch(folders: Set[Path], seen: set[str], wait: Callable[[float], None]) ->
         if finished:
             return
         wait(_PAUSE)
-
-
-def _list_checkpoints(folders: Iterable[Path]) -> set[str]:
-    paths = [str(path) for folder in folders for path in folder.glob("checkpoint-*")]
-    return {path for path in paths if step_of(path)}
 
 
 def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Trajectory | None:

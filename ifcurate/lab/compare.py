@@ -50,9 +50,9 @@ def _compare_mixture(arms: dict[str, dict[int, dict[str, Any]]]) -> dict[str, An
     compared = {name: _summarise_arm(by_seed) for name, by_seed in arms.items()}
     for first, second in (("filtered", "random"), ("filtered", "unfiltered")):
         if first in arms and second in arms:
-            compared[first][f"minus_{second}_by_seed"] = _subtract(
-                compared[first]["final_by_seed"], compared[second]["final_by_seed"]
-            )
+            one, other = (compared[name]["final_by_seed"] for name in (first, second))
+            shared = sorted(set(one) & set(other))
+            compared[first][f"minus_{second}_by_seed"] = {s: one[s] - other[s] for s in shared}
     return compared
 
 
@@ -66,10 +66,6 @@ def _summarise_arm(by_seed: dict[int, dict[str, Any]]) -> dict[str, Any]:
         "standard_fall_by_seed": {s: _fall(r["points"], "standard") for s, r in by_seed.items()},
         "final_by_seed": {s: r["points"][-1]["conflict"] for s, r in by_seed.items()},
     }
-
-
-def _subtract(first: dict[int, float], second: dict[int, float]) -> dict[int, float]:
-    return {seed: first[seed] - second[seed] for seed in sorted(set(first) & set(second))}
 
 
 def _fall(points: Sequence[dict[str, Any]], measure: str) -> float | None:

@@ -99,7 +99,10 @@ def summarise_knobs(results: Sequence[dict[int, dict[str, Any]]]) -> list[dict[s
     rows: list[dict[str, Any]] = []
     start: dict[int, float] = {}
     for setting, by_seed in zip(SETTINGS, results, strict=True):
-        early = {seed: _at(own["points"], EARLY_STEP) for seed, own in by_seed.items()}
+        early = {
+            seed: next(point for point in own["points"] if point["step"] == EARLY_STEP)
+            for seed, own in by_seed.items()
+        }
         last = {seed: own["points"][-1] for seed, own in by_seed.items()}
         falls = {seed: early[seed]["conflict"] - last[seed]["conflict"] for seed in by_seed}
         start = start if setting.knob else falls
@@ -117,7 +120,3 @@ def summarise_knobs(results: Sequence[dict[int, dict[str, Any]]]) -> list[dict[s
             row["more_than_start"] = interval_of([falls[seed] - start[seed] for seed in falls])
         rows.append(row)
     return rows
-
-
-def _at(points: Sequence[dict[str, Any]], step: int) -> dict[str, Any]:
-    return next(point for point in points if point["step"] == step)

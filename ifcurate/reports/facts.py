@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -102,19 +101,15 @@ def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[
     """Return the first rows that were quarantined when the data was read, and counts by reason."""
     shown: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
-    for record in _records(run):
-        reasons[str(record.get("reason", ""))[:200]] += 1
-        if len(shown) < most:
-            shown.append(record)
-    return shown, reasons
-
-
-def _records(run: Run) -> Iterator[dict[str, Any]]:
     path = run.folder / "quarantine.jsonl"
-    if path.exists():
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in itertools.islice(lines, 1_000_000):
-                yield json.loads(line)
+    if not path.exists():
+        return shown, reasons
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for record in map(json.loads, itertools.islice(lines, 1_000_000)):
+            reasons[str(record.get("reason", ""))[:200]] += 1
+            if len(shown) < most:
+                shown.append(record)
+    return shown, reasons
 
 
 _ABLATIONS: Final = {

@@ -80,7 +80,9 @@ def show_example(
     missing, `TemplateError` when the template is not the one that scored or does not render.
     """
     example, turns = _find(run, id, turn)
-    tokenizer = _tokenizer(run, model)
+    name, revision = run_model(run, model)
+    engine = run.manifest.identity["engine"]["engine"]
+    tokenizer = load_tokenizer(engine, model=name, revision=revision)
     settings = ScoreSettings(**run.manifest.identity["settings"])
     layout = _template(run, template, tokenizer)
     (pair,) = build_pairs([example], layout, tokenizer, settings)
@@ -164,11 +166,6 @@ def _find_labels(run: Run, example: Example) -> tuple[ShownLabel, ...]:
         shown = apply_overrides(row, by_hand).select("label", "reason")
         labels += [ShownLabel(name, label, reason or "") for label, reason in shown.iter_rows()]
     return tuple(labels)
-
-
-def _tokenizer(run: Run, model: str) -> Tokenizer:
-    name, revision = run_model(run, model)
-    return load_tokenizer(run.manifest.identity["engine"]["engine"], model=name, revision=revision)
 
 
 def _show_pair(

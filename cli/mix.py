@@ -91,11 +91,7 @@ def print_mixture(made: Mixture, *, hints: bool = True) -> None:
     out.print()
     out.print(_table_of_components(counts))
     out.print()
-    reasons = ", ".join(
-        f"{n:,} {key.removeprefix('dropped:')}"
-        for key, n in counts.items()
-        if key.startswith("dropped:")
-    )
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in made.reasons.items())
     left = f"{counts['dropped']:,} left out{': ' * bool(reasons)}{reasons}"
     out.print(f"{count(counts['read'], 'row')} read, {left}")
     for text in made.manifest.notes:

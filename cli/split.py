@@ -92,7 +92,10 @@ def print_split(run: Run, made: SplitSummary, *, name: str = "", hints: bool = T
     from ifcurate.runs.splits import split_paths
 
     out.print()
-    out.print(_table_of_labels(made))
+    table = make_table("label", "rows")
+    for label, n in made.counts().items():
+        table.add_row(label, f"{n:,}")
+    out.print(table)
     if "max_overlap" in made.parameters:
         most = made.parameters["max_overlap"]
         out.print(
@@ -113,13 +116,6 @@ def print_split(run: Run, made: SplitSummary, *, name: str = "", hints: bool = T
     if hints:
         which = f" --split {name}" if name else ""
         print_line(f"next   ifcurate filter{which} --keep context-critical{run_flag(run)}")
-
-
-def _table_of_labels(made: SplitSummary) -> Table:
-    table = make_table("label", "rows")
-    for label, n in made.counts().items():
-        table.add_row(label, f"{n:,}")
-    return table
 
 
 def _print_cut(cut: Cut) -> None:

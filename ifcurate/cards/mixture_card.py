@@ -93,7 +93,7 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
         by_hand=list(_by_hand(steps)),
         licences=[(o.component, o.name, o.licence, o.licence_from) for o in sources],
         strictest=strictest_licence([origin.licence for origin in sources]),
-        left_out=_left_out(counts),
+        left_out=list(mixture.reasons.items()),
         columns=[(name, meaning) for name, (_, meaning) in COLUMNS.items()],
         examples=_examples(mixture, options.examples),
         counterfactual=any(origin.get("step") == "augment" for origin in steps.values()),
@@ -103,12 +103,6 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
         versions=", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
         recipe=recipe,
     )
-
-
-def _left_out(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return the reasons of the dropped rows, each with their number."""
-    prefix = "dropped:"
-    return [(k.removeprefix(prefix), n) for k, n in counts.items() if k.startswith(prefix)]
 
 
 def _metadata(mixture: Mixture, origins: Sequence[Origin], title: str, options: CardOptions) -> str:

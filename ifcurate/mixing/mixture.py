@@ -123,6 +123,12 @@ class Mixture:
         return self.manifest.counts.get("tokens")
 
     @property
+    def reasons(self) -> dict[str, int]:
+        """The reasons of the dropped rows, each with their number."""
+        counts = self.manifest.counts.items()
+        return {k.removeprefix("dropped:"): n for k, n in counts if k.startswith("dropped:")}
+
+    @property
     def origins(self) -> dict[str, dict[str, Any]]:
         """The step that made each component, by its name; empty for a component of files."""
         return {c["name"]: c.get("origin", {}) for c in self.manifest.identity["components"]}

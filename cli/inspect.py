@@ -40,8 +40,8 @@ def inspect_data(
         typer.Option(
             "--explain",
             metavar="ID",
-            help="Show which rules were tried on the row with this id (or number, from 0), and "
-            "why they found no context.",
+            help="Show how the context of the row with this id (or number, from 0) was looked for, "
+            "and why none was found.",
             show_default=False,
         ),
     ] = "",
@@ -194,7 +194,7 @@ def _print_examples(tally: Tally, most: int) -> None:
 
 
 def _explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
-    """Print the texts of the row with this id, or number, and the rules that were tried."""
+    """Print the texts of the row with this id, or number, and what was tried on them."""
     from ifcurate.data.parse_rows import explain_texts
 
     row, layout = _find_row(examples, wanted)
@@ -223,13 +223,19 @@ def _explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
             f"{b.path or b.part}: {b.rule}, confidence {b.confidence:.2f}" for b in example.blocks
         ]
         out.print("\n".join(map(escape, blocks)) or "[yellow]no context was found[/yellow]")
-    for path, _, explained in texts:
-        table = make_table("rule", "result", n_left=2)
+    for path, text, explained in texts:
+        table = make_table("marked by", "text", "result", n_left=3)
         for step in explained.tried:
-            table.add_row(", ".join(step.rules), plain(step.outcome))
+            found = " … ".join(_shorten(text[f.start : f.end]) for f in step.spans)
+            table.add_row(", ".join(step.rules), plain(found), plain(step.outcome))
         out.print()
-        out.print(f"[bold]{escape(path)}[/bold], rules in the order in which they were tried")
+        out.print(f"[bold]{escape(path)}[/bold], what was tried, the most probable first")
         out.print(table)
+
+
+def _shorten(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 60 else f"{flat[:35]} … {flat[-20:]}"
 
 
 def _explain_bad(row: ReadRow, layout: RowLayout, *, json: bool) -> None:

@@ -68,8 +68,8 @@ class ContextBlock:
     end: int
     outer_start: int
     outer_end: int
-    rule: str  # the rule that found it, e.g. "field", "label", "tool-result"
-    confidence: float  # 0..1, how often the rule is right; 1 for a separate field
+    rule: str  # how it was found, e.g. "field", "label", "tool-result"
+    confidence: float  # 0..1, the probability that it is right; 1 for a separate field
 
     def __repr__(self) -> str:
         place = f"{self.part}[{self.start}:{self.end}]"

@@ -1,57 +1,40 @@
 """Find the context inside a prompt whose text contains it.
 
-Prompts mark their context in few ways: a label ("Passage:"), a heading, tags, fences,
-or an instruction that points to it ("Summarise this email: ...", "According to the text
-above, ..."). Some contexts have no mark, such as a long text beside a short question. Each way is
-one rule of `rules.RULES`. The rules are tried in the order of that table, and the first rule
-whose cut leaves a prompt that still asks for something is used. Positions count characters
-of the text. Cutting ``text[outer_start:outer_end]`` leaves the prompt without its context.
+A prompt is divided into units, such as labels and sentences. A model gives the probability of
+every run of units to be the context, and of no context. The most probable run is used if the
+prompt without it still asks for something. Positions count characters of the text. Cutting
+``text[outer_start:outer_end]`` leaves the prompt without its context.
 
 The time is linear in the length of the text. No text raises an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from ifcurate.options.data import MIN_CONFIDENCE
 
-from .asking import announces_question, lacks_question, remains_asking, shrink, trim_requests
-from .between import find_between
-from .enclosed import find_fenced, find_keys, find_named_quote, find_ruled, find_tags
-from .forms import is_choices, is_directive
+from . import patterns
 from .learned_template import LearnedTemplate, find_in_template, match_template
-from .lines import is_only_asking
-from .marks import find_labelled, find_marks, find_numbered
-from .one_line import prepare
-from .pointing import find_above, find_lead, find_long
-from .spans import ContextSpan, Mark, rest_of
-from .words import Language, add_languages
+from .lines import NUMBER, is_directive
+from .model import Candidates, Ranking, divide_slot, rank
+from .spans import ContextSpan, make_spans
+from .words import Language, add_languages, is_added_label
 
-_Finder = Callable[[str, list[Mark]], list[ContextSpan]]
-
-#: The steps of the search in their order: the names of the rules, and the function.
-STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
-    (("tag",), lambda text, marks: find_tags(text)),
-    (("ruled",), lambda text, marks: find_ruled(text)),
-    (("key",), lambda text, marks: find_keys(text)),
-    (("label", "heading", "phrase", "hint"), lambda text, marks: _find_named(text, marks)),
-    (("numbered",), find_numbered),
-    (("lead",), lambda text, marks: find_named_quote(text) or find_lead(text, marks)),
-    (("fence",), lambda text, marks: find_fenced(text)),
-    (("above",), find_above),
-    (("long-paragraph",), find_long),
-    (("between",), find_between),
-)
+_TRIED = 6  # runs that are tried before there is no context
+# Added to a text whose request is elsewhere, so that it is read as a prompt.
+_REQUEST = "\n\nAnswer the question. What is it?"
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One step of the search: the rules that were tried, and the outcome."""
+    """One step of the search: what was tried, and the outcome."""
 
-    rules: tuple[str, ...]
-    outcome: str  # "taken", "nothing", or why the spans were not taken
+    rules: tuple[str, ...]  # names of `KINDS`, or ("none",)
+    outcome: str  # "taken", or why the spans were not taken
     spans: tuple[ContextSpan, ...] = ()
 
 
@@ -67,12 +50,8 @@ class Explained:
         """The reason why there is no context; "" when there is one."""
         if self.spans:
             return ""
-        refused = [tried for tried in self.tried if tried.spans]
-        if len(self.tried) == 1 and self.tried[0].rules == ("template",):
-            return self.tried[0].outcome
-        if not refused:
-            return "no rule finds a context"
-        return f"{', '.join(refused[0].rules)}: {refused[0].outcome}"
+        first = self.tried[0]
+        return f"{first.rules[0]}: {first.outcome}" if first.spans else first.outcome
 
 
 def find_context(
@@ -85,12 +64,12 @@ def find_context(
 ) -> list[ContextSpan]:
     """Find the context in one user message or prompt.
 
-    Returns spans in order, without overlaps: usually none or one, sometimes two (a background
-    and a situation). Rules below `min_confidence` are not used. With `must_ask`, what remains
-    after the cut must ask for something; without it, the request may be elsewhere, as in a
-    later turn. `templates` are the templates of the text's source (`learn_templates`). A text that
-    fits a template is read by it, before any rule. `languages` are additional words: use
-    `read_language`, or `Language(name="mine", context=frozenset(["vignette"]))` for a label.
+    Returns spans in order, without overlaps: usually none or one. A context below
+    `min_confidence` is not used. With `must_ask`, what remains after the cut must ask for
+    something; without it, the request may be elsewhere, as in a later turn. `templates` are the
+    templates of the text's source (`learn_templates`). A text that fits a template is read by it.
+    `languages` are additional words: use `read_language`, or
+    `Language(name="mine", context=frozenset(["vignette"]))` for a label.
     """
     explained = explain_context(
         text,
@@ -110,7 +89,7 @@ def explain_context(
     templates: Sequence[LearnedTemplate] = (),
     languages: Sequence[Language] = (),
 ) -> Explained:
-    """Find the context, with each rule that was tried and why its result was not used."""
+    """Find the context, with each run that was tried and why it was not used."""
     with add_languages(languages):
         return _explain(text, min_confidence, templates, must_ask=must_ask)
 
@@ -122,94 +101,63 @@ def _explain(
         slots = match_template(text, template)
         if slots is None or template.confidence < min_confidence:
             continue
-        spans = _arrange(text, find_in_template(text, template, slots))
-        if not spans and not template.contexts and _is_named(text, min_confidence, must_ask):
-            continue
+        divided = [divide_slot(text, slot, template.asks) for slot in slots]
+        spans = _arrange(text, find_in_template(text, template, divided))
         outcome = "taken" if spans else f"no context: {template.describe()}"
         return Explained(tuple(spans), (Tried(("template",), outcome, tuple(spans)),))
-    prompt = prepare(text)
     tried: list[Tried] = []
-    for step in _try_rules(prompt.text, min_confidence, must_ask):
-        if step.spans:
-            step = replace(step, spans=tuple(map(prompt.restore, step.spans)))
+    for step in _try_runs(text, min_confidence, must_ask=must_ask):
         tried.append(step)
         if step.outcome == "taken":
-            return Explained(tried[-1].spans, tuple(tried))
+            return Explained(step.spans, tuple(tried))
     return Explained((), tuple(tried))
 
 
-def _is_named(text: str, min_confidence: float, must_ask: bool) -> bool:
-    """Return whether a mark, such as a label, says that the text holds a context.
-
-    A template without a context is learned from rows of which few have such a mark.
-    """
-    for tried in _try_rules(text, min_confidence, must_ask):
-        if tried.outcome == "taken":
-            return set(tried.rules) <= set(_NAMED)
-    return False
-
-
-def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tried]:
-    marks = find_marks(text)
-    for names, finder in STEPS:
-        spans = finder(text, marks)
-        if not spans:
-            yield Tried(names, "nothing")
+def _try_runs(text: str, min_confidence: float, *, must_ask: bool) -> list[Tried]:
+    """Try the runs of units, the most probable first, until one is taken."""
+    ranking = _rank(text, must_ask=must_ask)
+    if ranking is None:
+        return [Tried(("none",), "the text is empty")]
+    tried: list[Tried] = []
+    asks = ranking.candidates.asks_outside()
+    for number in ranking.probabilities.argsort()[::-1][:_TRIED]:
+        probability = float(ranking.probabilities[number])
+        if ranking.none > probability:
+            break
+        spans = _span(text, ranking, int(number))
+        if not spans or spans[0].end > len(text):
             continue
-        yield _judge(text, spans, min_confidence, must_ask)
+        rules = (spans[0].rule,)
+        if not asks[number]:
+            outcome = "what remains would not ask for anything"
+        elif spans[0].confidence < min_confidence:
+            outcome = f"its confidence is {spans[0].confidence:.2f}, below {min_confidence:g}"
+        else:
+            return [*tried, Tried(rules, "taken", tuple(_arrange(text, spans)))]
+        tried.append(Tried(rules, outcome, tuple(spans)))
+    none = f"no context is found; the probability that there is none is {ranking.none:.2f}"
+    return [*tried, Tried(("none",), none)]
 
 
-def _judge(text: str, spans: list[ContextSpan], min_confidence: float, must_ask: bool) -> Tried:
-    """Decide whether spans are used: their confidence suffices, and another request remains."""
-    names = tuple(dict.fromkeys(span.rule for span in spans))
-    sure = [span for span in spans if span.confidence >= min_confidence]
-    if not sure:
-        most = max(span.confidence for span in spans)
-        return Tried(names, f"its confidence is {most:g}, below {min_confidence:g}", tuple(spans))
-    taken = _arrange(
-        text, [span for span in sure if not _is_request(text[span.start : span.end], span.rule)]
-    )
-    if not taken:
-        return Tried(names, "what it finds is itself a request", tuple(spans))
-    if names[0] in _WEAK and not (taken := _trim(text, taken)):
-        return Tried(names, "what it finds holds a request", tuple(spans))
-    left = _keep_request(text, taken) if must_ask else taken
-    if not left:
-        return Tried(names, "what remains would not ask for anything", tuple(taken))
-    return Tried(names, "taken", tuple(left))
-
-
-def _trim(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
-    """Return the spans without requests at their edges; [] when the edges are unclear."""
-    trimmed = _arrange(text, trim_requests(text, taken))
-    if trimmed != taken and lacks_question(rest_of(text, taken)):
-        return []  # they contain the question that the request mentions
-    return trimmed
-
-
-def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
-    """Return the spans without a request that only they have; [] when no request would remain."""
-    if remains_asking(text, taken):
-        if not lacks_question(rest_of(text, taken)):
-            return taken
-        return _arrange(text, shrink(text, taken)) or taken
-    shrunk = _arrange(text, shrink(text, taken))
-    return shrunk if shrunk and remains_asking(text, shrunk) else []
-
-
-#: Rules that find a document in a system message, where only marks and leads count.
-_IN_SYSTEM = ("tag", "ruled", "label", "numbered", "lead", "fence")
-#: Rules whose mark alone shows that a text follows.
-_NAMED = ("tag", "key", "label", "heading", "phrase")
-#: Rules that locate a text only by the requests around it.
-_WEAK = ("phrase", "lead", "above", "long-paragraph", "between")
-
-
-def _is_request(body: str, rule: str) -> bool:
-    """Return whether a text is a question, an instruction or the choices that belong to one."""
-    if is_only_asking(body):
-        return True
-    return rule not in _NAMED and (is_choices(body) or announces_question(body))
+def _rank(text: str, *, must_ask: bool) -> Ranking | None:
+    """Rank the runs of a text; after a label of the user, only what begins there counts."""
+    if not text.strip():
+        return None
+    ranking = rank(text if must_ask else text + _REQUEST)
+    if ranking is None:
+        return None
+    c = ranking.candidates
+    labels = [
+        k + 1
+        for k, unit in enumerate(c.units)
+        if (match := patterns.LABEL_LINE.match(text[unit.start : unit.end]))
+        and is_added_label(match["name"])
+    ]
+    if labels and (mask := np.isin(c.first, labels)).any():
+        shares = np.where(mask & c.asks_outside(), ranking.probabilities + 1e-9, 0)
+        if total := float(shares.sum()):
+            return Ranking(c, 0.0, (shares / total).astype(np.float32))
+    return ranking
 
 
 def find_document(text: str) -> list[ContextSpan]:
@@ -217,25 +165,88 @@ def find_document(text: str) -> list[ContextSpan]:
 
     Its instructions are not context: the list is empty for a message that only instructs.
     """
-    marks = find_marks(text)
-    for names, finder in STEPS:
-        found = finder(text, marks) if names[0] in _IN_SYSTEM else []
-        if facts := [span for span in found if not is_directive(text[span.start : span.end])]:
-            return _arrange(text, facts)
-    return []
-
-
-def _find_named(text: str, marks: list[Mark]) -> list[ContextSpan]:
-    """Find labelled texts; a long hint counts as one beside the text that it belongs to."""
-    spans, hints = find_labelled(text, marks)
-    if numbered := find_numbered(text, marks) if len(spans) > 1 else []:
-        first, last = numbered[0].outer_start, numbered[0].end
-        spans = [span for span in spans if span.end <= first or span.start >= last] + numbered
-    if hints and not spans:
-        spans = find_lead(text, marks) or find_above(text, marks)
-    return spans + [
-        h for h in hints if all(h.start >= span.end or h.end <= span.start for span in spans)
+    ranking = _rank(text, must_ask=False)
+    if ranking is None or ranking.none > ranking.probabilities.max():
+        return []
+    spans = _span(text, ranking, int(ranking.probabilities.argmax()))
+    facts = [
+        span
+        for span in spans
+        if span.rule in _MARKED and not is_directive(text[span.start : span.end])
     ]
+    return _arrange(text, facts)
+
+
+#: The kinds of context that a system message may have.
+_MARKED = ("tag", "fence", "label", "numbered", "lead")
+
+
+def _span(text: str, ranking: Ranking, number: int) -> list[ContextSpan]:
+    """Return the span of a run, with the labels, tags and fences around it; [] if it is none."""
+    c = ranking.candidates
+    first, stop = int(c.first[number]), int(c.stop[number])
+    left, right = first, stop
+    while first < stop - 1 and _opens(c, first, stop):
+        first += 1
+    while left > 0 and first - left < 2 and _is_mark(c, left - 1):
+        left -= 1
+    while first < stop - 1 and left < first and _has(c, stop - 1, _CLOSING):
+        stop -= 1
+    if left < first and right < len(c.units) and _has(c, right, _CLOSING):
+        right += 1
+    return make_spans(
+        text,
+        c.units[first].start,
+        min(c.units[stop - 1].end, len(text)),
+        _kind(c, first, stop),
+        round(ranking.confidence(number), 3),
+        cut_start=c.units[left].start,
+        cut_end=min(c.units[right - 1].end, len(text)),
+    )
+
+
+_OPENING = ("opening tag", "fence", "ruler")
+_CLOSING = ("closing tag", "fence", "ruler")
+_TEXT_LABELS = ("context label", "announcing label", "hint label")
+
+
+def _has(c: Candidates, unit: int, signs: Sequence[str]) -> bool:
+    return any(c.signs[unit, NUMBER[sign]] for sign in signs)
+
+
+def _opens(c: Candidates, first: int, stop: int) -> bool:
+    """Return whether the first unit of a run is a label, a fence or a tag around the rest."""
+    if _has(c, first, ("opening tag",)):  # in HTML, tags are part of the text
+        inner = c.signs[first + 1 : stop - 1, NUMBER["opening tag"]]
+        return not inner.any()
+    return _has(c, first, (*_TEXT_LABELS, *_OPENING))
+
+
+def _is_mark(c: Candidates, unit: int) -> bool:
+    """Return whether a unit is a label, an opening tag or a fence that is cut with its text."""
+    if _has(c, unit, ("chat marker",)):
+        return False
+    if _has(c, unit, (*_TEXT_LABELS, *_OPENING)):
+        return True
+    return _has(c, unit, ("other label", "answer label")) and not c.asking[unit]
+
+
+def _kind(c: Candidates, first: int, stop: int) -> str:
+    """Return how a run is marked: a name of `KINDS`."""
+    before = c.signs[first - 1] if first else np.zeros_like(c.signs[0])
+    ahead, behind = c.signs[:first].max(0, initial=0), c.signs[stop:].max(0, initial=0)
+    gap_after = c.units[stop].gap if stop < len(c.units) else 2
+    tests = (
+        ("tag", before[NUMBER["opening tag"]]),
+        ("fence", before[NUMBER["fence"]] or c.signs[first, NUMBER["fence"]]),
+        ("label", first > 0 and _is_mark(c, first - 1)),
+        ("numbered", c.signs[first, NUMBER["numbered"]]),
+        ("quotation", c.signs[first, NUMBER["quoted"]] and stop == first + 1),
+        ("lead", ahead[NUMBER["below"]] or ahead[NUMBER["this"]] or before[NUMBER["colon"]]),
+        ("above", behind[NUMBER["above"]] or behind[NUMBER["this"]]),
+        ("paragraph", c.units[first].gap and gap_after),
+    )
+    return next((name for name, holds in tests if holds), "sentence")
 
 
 def _arrange(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:

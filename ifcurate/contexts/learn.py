@@ -3,8 +3,7 @@
 Rows of one source mostly share a template: fixed words with slots between them. Rows that
 begin or end alike, or share a line, are grouped. Their fixed parts are what all rows have
 once and in the same order (`induce_parts`, longest first, as in Ratcliff and Obershelp's
-matching). `choose_contexts` decides which slots are context: by the label before a slot, by
-what the rules find in each row, by what the slots say, and by the responses.
+matching). `choose_slots` decides which slots are context.
 
 The same rows in the same order give the same templates.
 """
@@ -14,14 +13,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from . import patterns
-from .choose import choose_contexts
-from .forms import shared_start
-from .learned_template import LearnedTemplate, match_template
-from .slots import Evidence, Finder
+from .learned_template import LearnedTemplate, are_distinct, match_template
+from .slots import choose_slots
 
 LOOKED_AT = 2400  # rows of a source from which templates are learned
 _NEAR = 120  # words at either end of a row in which words of a template are sought
@@ -37,40 +34,37 @@ _END_MARKER = re.compile(r"(?:\s*<[|/][\w|]{1,20}>)+\s*\Z")
 
 
 def learn_templates(
-    texts: Sequence[str], find: Finder, *, responses: Sequence[str] | None = None
+    texts: Sequence[str], *, responses: Sequence[str] | None = None
 ) -> tuple[LearnedTemplate, ...]:
     """Learn the templates that these prompts share, sorted by most fixed text first.
 
-    `find` applies the rules to one prompt: pass `find_context`. `responses` are the responses
-    to the prompts, in the same order. They distinguish a context from the answers that a
-    prompt offers. Raises `ValueError` when their number differs.
+    `responses` are the responses to the prompts, in the same order. They distinguish a context
+    from the answers that a prompt offers. Raises `ValueError` when their number differs.
     """
     rows = [text.rstrip() for text in texts]
     said = [_END_MARKER.sub("", response) for response in responses or ()]
     known = dict(zip(rows, said, strict=True)) if responses is not None else {}
-    evidence = Evidence(find, known)
     rows = [text for text in rows if 0 < len(text) <= _LONGEST]
     words = {
         text: [token for token in _TOKEN.findall(text) if not token.isspace()] for text in rows
     }
-    if whole := _learn_whole(rows, evidence):
+    if whole := _learn_whole(rows, known):
         return (whole,)
     left = list(rows)
     templates: list[LearnedTemplate] = []
     for keys in (_edges(5), _grams, _edges(3, 2)):
-        left = _take_groups(left, words, keys, templates, evidence)
+        left = _take_groups(left, words, keys, templates, known)
         if len(left) < _LEAST_ROWS:
             break
-    templates += _learn_plain(left, len(rows), evidence)
     return tuple(sorted(templates, key=lambda template: (-template.n_fixed, template.parts)))
 
 
-def _learn_whole(rows: list[str], evidence: Evidence) -> LearnedTemplate | None:
+def _learn_whole(rows: list[str], known: Mapping[str, str]) -> LearnedTemplate | None:
     """Learn the template of all rows; None unless it has a context and all rows fit.
 
     Groups of rows with a common key may share words of a slot that has few values.
     """
-    template = _learn_group(rows, evidence)
+    template = _learn_group(rows, known)
     if template is None or not template.contexts or not template.n_fixed:
         return None
     return template if all(match_template(text, template) is not None for text in rows) else None
@@ -102,7 +96,7 @@ def _take_groups(
     words: dict[str, list[str]],
     keys: _Keys,
     templates: list[LearnedTemplate],
-    evidence: Evidence,
+    known: Mapping[str, str],
 ) -> list[str]:
     """Learn a template from each group of rows with a common key, and return the other rows."""
     of_row = {text: set(keys(text, words[text])) for text in rows}
@@ -117,7 +111,7 @@ def _take_groups(
         if tuple(group) in tried:
             continue
         tried.add(tuple(group))
-        for template in _learn_all(group, words, evidence):
+        for template in _learn_all(group, words, known):
             templates.append(template)
             rows = [text for text in rows if match_template(text, template) is None]
     return rows
@@ -147,40 +141,20 @@ def _divide(group: list[str], words: dict[str, list[str]]) -> list[list[str]]:
 
 
 def _learn_all(
-    group: list[str], words: dict[str, list[str]], evidence: Evidence
+    group: list[str], words: dict[str, list[str]], known: Mapping[str, str]
 ) -> list[LearnedTemplate]:
     """Learn the template of a group of rows, or several when the group mixes several."""
-    learned = [_learn_group(part, evidence) for part in _divide(group, words)]
+    learned = [_learn_group(part, known) for part in _divide(group, words)]
     return [template for template in learned if template is not None]
 
 
-def _learn_group(group: list[str], evidence: Evidence) -> LearnedTemplate | None:
+def _learn_group(group: list[str], known: Mapping[str, str]) -> LearnedTemplate | None:
     """Learn the template of a group of rows; None if they share none."""
     distinct = list(dict.fromkeys(group))[:_MOST_ROWS]
     parts = induce_parts(distinct) if len(distinct) >= _LEAST_ROWS else None
-    return choose_contexts(parts, distinct, len(group), evidence) if parts else None
-
-
-# A text and its question: where they are divided, and which of the two slots is the text.
-_PLAIN = tuple((("", between, ""), (number,)) for between in ("\n\n", "\n") for number in (0, 1))
-
-
-def _learn_plain(rows: Sequence[str], n_all: int, evidence: Evidence) -> list[LearnedTemplate]:
-    """Learn a template without fixed words from rows that are a text and a question.
-
-    At least 90% of the rows must have two parts, and only one of them asks. The two parts may
-    share a line when most rows of the source are left and share no words.
-    """
-    distinct = list(dict.fromkeys(rows))[:_MOST_ROWS]
-    if len(distinct) < _LEAST_ROWS:
-        return []
-    unlike = len(rows) >= 0.5 * n_all and not any(map(_WORD.search, induce_parts(distinct) or ()))
-    one_line = [(("", ""), ())] if unlike else []
-    for parts, contexts in (*_PLAIN, *one_line):
-        template = choose_contexts(parts, distinct, len(rows), evidence, contexts)
-        if template and template.contexts and (template.asks or template.contexts == contexts):
-            return [template]
-    return []
+    if not parts or not are_distinct(parts):
+        return None
+    return choose_slots(parts, distinct, len(group), known)
 
 
 def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
@@ -188,16 +162,23 @@ def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
 
     The result is None when they share nothing that could be part of a template.
     """
-    first = _whole_words(shared_start(texts), texts)
+    first = _whole_words(_shared_start(texts), texts)
     rest = [text[len(first) :] for text in texts]
     backwards = [text[::-1] for text in rest]
-    last = _whole_words(shared_start(backwards), backwards)[::-1]
+    last = _whole_words(_shared_start(backwards), backwards)[::-1]
     last = "" if last.strip() in _STOPS else last  # it ends the sentence of the slot
     middle = [text[: len(text) - len(last)] for text in rest]
     inner = _inner_parts(middle, 0)
     if not inner and len("".join((first + last).split())) < 2:
         return None
     return (first, *map(_without_stop, (*inner, last)))
+
+
+def _shared_start(texts: Sequence[str]) -> str:
+    """Return the characters with which all texts begin."""
+    low, high = min(texts), max(texts)
+    n = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    return low[:n]
 
 
 def _without_stop(part: str) -> str:

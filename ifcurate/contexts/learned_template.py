@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from .lines import first_request_end, is_question, label_before, last_request_start
-from .spans import OPENING_MARKS, ContextSpan, make_spans
+from .lines import label_before
+from .quotes import OPENING_MARKS
+from .spans import ContextSpan, make_spans
 
 _CLOSING = "\"”»«“'’`」』"
 _SIGNS = "=<>|#@^~{}[]→"
@@ -30,7 +31,7 @@ class LearnedTemplate:
     parts: tuple[str, ...]
     contexts: tuple[int, ...]
     n_rows: int  # number of rows from which it was learned
-    agreement: float  # share of them in which the rules alone find the same context
+    agreement: float  # share of them that alone give the same context
     confidence: float
     asks: Asks = ""  # the place of a request in the context's slot
 
@@ -78,12 +79,6 @@ def match_template(text: str, template: LearnedTemplate) -> list[tuple[int, int]
         return None
     edges = [len(first), *(edge for place in places for edge in place), end - len(last)]
     slots = list(zip(edges[::2], edges[1::2], strict=True))
-    if (
-        template.contexts
-        and not are_distinct(template.parts)
-        and not _has_its_question(text, slots, template)
-    ):
-        return None
     return slots
 
 
@@ -113,55 +108,25 @@ def _place_inner(
     return [*before, *reversed(behind)] if left <= right else None
 
 
-def _has_its_question(
-    text: str, slots: Sequence[tuple[int, int]], template: LearnedTemplate
-) -> bool:
-    """Return whether a slot beside the context is a question, and the context is not.
-
-    Only the question distinguishes a template without fixed words from any other text.
-    """
-    spans = [without_request(text, slots[k], template.asks) for k in template.contexts]
-    if any(start == end for start, end in spans):
-        return False
-    if template.asks:
-        return True
-    # A question mark may be a fixed part.
-    asked = [is_question(text[start : end + 1].rstrip("\n")) for start, end in slots]
-    return any(asked) and not any(asked[k] for k in template.contexts)
-
-
 def find_in_template(
     text: str, template: LearnedTemplate, slots: Sequence[tuple[int, int]]
 ) -> list[ContextSpan]:
-    """Find the context of a row that fits a template, with its labels and quotes, or []."""
+    """Find the context of a row that fits a template, with its labels and quotes, or [].
+
+    `slots` are those of the row, without the request that a slot holds.
+    """
     spans: list[ContextSpan] = []
     for number in template.contexts:
         start, end = slots[number]
-        slot = without_request(text, (start, end), template.asks)
         # The fixed part before the slot; none where the request is between.
-        left = max(0, start - len(template.parts[number])) if slot[0] == start else slot[0]
-        made = _find_in_slot(text, slot, left)
-        spans += [replace(span, confidence=template.confidence) for span in made]
+        left = start if template.asks == "first" else start - len(template.parts[number])
+        spans += _find_in_slot(text, (start, end), max(0, left), template.confidence)
     return spans
 
 
-def without_request(text: str, slot: tuple[int, int], asks: Asks) -> tuple[int, int]:
-    """Return a slot without the request at its start ("first") or its end ("last").
-
-    The result is empty in a row without such a request.
-    """
-    start, end = slot
-    if asks == "first":
-        begins = first_request_end(text, start, end)
-        return (begins, end) if begins > start else (start, start)
-    if asks == "last":
-        marked = end + (text[end : end + 1] in tuple("?？؟"))  # the mark is a fixed part
-        at = last_request_start(text, start, marked)
-        return (start, start + len(text[start:at].rstrip())) if at < end else (start, start)
-    return slot
-
-
-def _find_in_slot(text: str, slot: tuple[int, int], left: int) -> list[ContextSpan]:
+def _find_in_slot(
+    text: str, slot: tuple[int, int], left: int, confidence: float
+) -> list[ContextSpan]:
     """Find the text of a slot, with the label and the quotes in the fixed parts from `left` on."""
     start, end = slot
     marks = OPENING_MARKS + ("»" if _ENDED_QUOTE.match(text, end) else "")
@@ -171,7 +136,7 @@ def _find_in_slot(text: str, slot: tuple[int, int], left: int) -> list[ContextSp
     # The label is part of a sentence in "Use the article: ... to answer this".
     continues = text[closing : closing + 1] == " " and text[closing + 1 : closing + 2].islower()
     label = None if continues else label_before(text, left, opening)
-    made = make_spans(text, start, end, "template", cut_start=opening, at_least=1)
+    made = make_spans(text, start, end, "template", confidence, cut_start=opening, at_least=1)
     return [
         replace(
             span,

@@ -1,26 +1,31 @@
-"""The function of a line or a sentence: it asks, instructs, refers to a text, or directs the model.
+"""The function of a line or a sentence, and the signs of a unit.
 
-`last_request_start` and `first_request_end` locate the requests at the end and at the start
-of a text. Windows are bounded, so that the time stays linear in the
-length of the text.
+A line asks, instructs, refers to a text, or directs the model. A sign is a property of a unit
+that shows whether it asks, announces a text, or is one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from . import patterns
+from .quotes import QUOTES, closing_quote
 from .words import (
     BARE_LEAD,
     BASED_ON,
     MORE_VERBS,
+    NAMES,
     POINTS_BACK,
     POINTS_ON,
     QUESTION_AND_ORDER,
     TASK_START,
+    WORKS_ON_TEXT,
     asks_in,
+    cached,
     classify_label,
     count_words,
     is_request_label,
@@ -28,16 +33,6 @@ from .words import (
     reference_direction_in,
 )
 
-WINDOW = 2000  # characters at either end in which questions and instructions are sought
-_LONGEST_LINE = 4000  # characters of a line in which a request is sought
-
-
-_QUESTION_OPENS = re.compile(
-    r"\W*(?:(?:so|and|now|then|but),? )?(?:(?:in|on|at|to|from|for|with|by|of|about|until) )?"
-    r"(?:who|whose|whom|what|when|where|why|how|which|is|are|was|were|does|do|did|can|could|will|"
-    r"would|should|has|have|had|may|am)\b(?: \S+){2}",
-    re.I,
-)
 _LETTER = re.compile(r"\w")
 
 
@@ -81,115 +76,8 @@ def is_instruction(line: str) -> bool:
     return asks_in(line) and not is_spoken(line)
 
 
-def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
-    """Yield the lines from the last to the first: where each starts, and its text."""
-    while end > start:
-        line_start = text.rfind("\n", start, end) + 1 or start
-        yield line_start, text[line_start:end] if end - line_start <= WINDOW else ""
-        if line_start == start:
-            return
-        end = line_start - 1
-
-
-def closing_request_start(text: str, start: int, end: int, *, strict: bool) -> int:
-    """Return where the questions and instructions that close `start:end` begin, or `end`.
-
-    With `strict` the question precedes the text. Only an instruction after a blank line, or one
-    that refers back, then closes the text.
-    """
-    cut, pending, instructed, gap = end, 0, False, False
-    for line_start, raw in islice(_lines_back(text, start, end), 201):
-        line = raw.strip()
-        if not line and _is_blank(raw, text, line_start, end):
-            gap = True
-            continue
-        if not line or not text[max(start, line_start - 400) : line_start].strip():
-            break  # too long a line to be asked, or nothing would be left in front
-        blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
-        kind = _closing_kind(line, raw, blank_before=blank_before, strict=strict)
-        apart = kind == "question" and gap and cut < end and not pending
-        separate = apart and (instructed or has_statement_first(line))
-        if kind == "option" and pending < 12:
-            pending += 1
-        elif kind not in ("task", "ruler", "question") or separate:
-            break
-        else:
-            cut = line_start
-            instructed |= kind == "task"
-        gap = False
-    return cut
-
-
-def _is_blank(raw: str, text: str, at: int, end: int) -> bool:
-    """Return whether a line without text is blank, not too long for `_lines_back`."""
-    return bool(raw) or at == end or not text[at].strip()
-
-
-_ABOVE_FIRST = re.compile(r"the (?:\w+ )?above\b", re.I)
-
-
-def _closing_kind(line: str, raw: str, *, blank_before: bool, strict: bool) -> str:
-    """Classify a line at the end of a text: "task", "ruler", "question", "option" or ""."""
-    if is_instruction(line) or (blank_before and len(line) < 250 and patterns.MANNER.match(line)):
-        closes = not strict or (blank_before and patterns.ORDER.match(line))
-        return "task" if closes or POINTS_BACK.search(line) else ""
-    if _is_about_task(line):
-        return "task"
-    if patterns.RULER_LINE.match(raw):
-        return "ruler"
-    if is_question(line) and not strict:
-        return "question"
-    return "option" if len(line) <= 200 and patterns.OPTION.match(line) else ""
-
-
-def _is_about_task(line: str) -> bool:
-    """Return whether a line refers to the text above, or to a text and its question."""
-    if _ABOVE_FIRST.match(line):
-        return True
-    return mentions_question(line) and reference_direction(line) in ("below", "above")
-
-
-def _ends_blank(text: str) -> bool:
-    return text.replace("\r", "").replace(" ", "").endswith("\n\n")
-
-
-def has_statement_first(question: str) -> bool:
-    """Return whether a line that ends in a question first states something, as a paragraph does."""
-    return len(question) > 100 and re.search(r"[.!?] +[A-Z]", question) is not None
-
-
-ENGLISH = re.compile(r"\b(?:the|and|with|what|who|how|you|this|or|it|of|to|in)\b", re.I)
-
-
-def is_complete_question(sentence: str) -> bool:
-    """Return whether a question begins with a question word, which "True or false?" does not.
-
-    In other languages than English it has three words or more.
-    """
-    if _QUESTION_OPENS.match(sentence):
-        return True
-    return not ENGLISH.search(sentence) and count_words(sentence) >= 3
-
-
-_SETTLED = re.compile(r"\b(?:questions?|quer(?:y|ies)|answer|respond|what|who|when|where)\b", re.I)
-
-
-def is_complete_request(line: str) -> bool:
-    """Return whether an instruction is complete, so that no question must follow."""
-    opens = re.match(r"(?:please |first,? |now,? )*(?:read|use|consider|refer|look)\b", line, re.I)
-    return is_instruction(line) and not opens and not _SETTLED.search(line)
-
-
 _SENTENCE_END = re.compile(
     r"(?:[.!?…](?:[\"”’»]+(?!\s+[a-z])|[)\]]*)(?=\s)|[。！？؟।][\"”’»」』)]*)\s*"
-)
-
-
-_WISH = re.compile(
-    r"\b(?:i(?:'d| would)? (?:want|like|need)|(?:your|the|this) (?:task|job|goal|exercise|aim) is|"
-    r"you (?:must|should|have to)|help me|tell me|let me know|can you|could you|would you|"
-    r"the (?:options|choices|categories) are|out of the (?:options|choices|categories))\b",
-    re.I,
 )
 
 
@@ -198,7 +86,9 @@ def is_request(sentence: str) -> bool:
     sentence = sentence.strip(" \t\"'“”«»(*_").rstrip(":： ")
     if is_question(sentence) or is_instruction(sentence):
         return True
-    if any(p.search(sentence) for p in (_WISH, patterns.BLANK)) or MORE_VERBS.match(sentence):
+    if any(p.search(sentence) for p in (patterns.WISH, patterns.BLANK)) or MORE_VERBS.match(
+        sentence
+    ):
         return True
     # "..., answer the following question", "Kindly, what is it?"
     if is_spoken(sentence):
@@ -218,35 +108,6 @@ def sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
     if text[at:end].strip():
         parts.append((at, at + len(text[at:end].rstrip())))
     return parts
-
-
-_OPENS_QUESTION = re.compile(r"(?:who|what|why|how|which) (?!a |an )", re.I)
-
-
-def is_only_asking(text: str) -> bool:
-    """Return whether a short text consists of requests only, so that it is not a context."""
-    if len(text) > 600:
-        return False
-    parts = [line[a:b] for line in text.splitlines() for a, b in sentences(line, 0, len(line))]
-    if all(map(is_question, parts)):
-        return True
-    one = parts[0] if len(parts) == 1 else ""
-    return bool(one) and (is_instruction(one) or _OPENS_QUESTION.match(one) is not None)
-
-
-def first_request_end(text: str, start: int, end: int) -> int:
-    """Return where the asking sentences at the start of `start:end` end, or `start`."""
-    start = at = start + len(text[start:end]) - len(text[start:end].lstrip())
-    while at < end:
-        line_end = text.find("\n", at, min(end, at + _LONGEST_LINE))
-        line_end = min(end, at + _LONGEST_LINE) if line_end < 0 else line_end
-        parts = sentences(text, at, line_end)
-        for sentence_start, sentence_end in parts:
-            if not is_request(text[sentence_start:sentence_end]):
-                return start
-            start = sentence_end
-        at = line_end + 1
-    return start
 
 
 def reference_direction(line: str) -> str:
@@ -282,27 +143,6 @@ def line_asks(line: str) -> bool:
     return any(is_request(line[a:b]) for a, b in sentences(line, 0, len(line)))
 
 
-def last_request_start(text: str, start: int, end: int) -> int:
-    """Return where the asking sentences at the end of `start:end` begin; `end` if there is none."""
-    at = end = start + len(text[start:end].rstrip())
-    while at > start:
-        line_start = max(text.rfind("\n", start, at) + 1, start)
-        if at - line_start > _LONGEST_LINE:
-            line_start = at - _LONGEST_LINE
-        parts = sentences(text, line_start, at)
-        if parts and line_asks(text[line_start:at]) and is_request(text[slice(*parts[0])]):
-            at = line_start if line_start == start else line_start - 1
-            at = start + len(text[start:at].rstrip())
-            end = line_start
-            continue
-        for sentence_start, sentence_end in reversed(parts):
-            if not is_request(text[sentence_start:sentence_end]):
-                break
-            end = sentence_start
-        break
-    return end
-
-
 def label_before(text: str, left: int, at: int) -> int | None:
     """Return where the line before `at` starts if it only announces a text; otherwise None."""
     head = text[left:at].rstrip(" \t\r\n-*•")
@@ -316,36 +156,10 @@ def label_before(text: str, left: int, at: int) -> int | None:
     return None
 
 
-# A label after the text of a slot, on the same line. The fields of a form begin their lines.
-_LABEL_IN_LINE = re.compile(r"[^\n\w]*[^\W\d_][^\n:：]{0,40}[:：]")
-
-
-def belongs_to_request(part: str) -> bool:
-    """Return whether a fixed part announces, refers or asks, so that it is not inside a context."""
-    if "?" in part or _LABEL_IN_LINE.match(part):
-        return True
-    lines = [line.strip() for line in part.splitlines()]
-    return any(announces(line) or says_what_follows(line) for line in lines) or any(
-        is_request(line[start:end])
-        for line in lines
-        for start, end in sentences(line, 0, len(line))
-    )
-
-
-def says_what_follows(line: str) -> bool:
-    """Return whether a line is more than the name of a field: "The reading on Monday was:"."""
-    return line.endswith(":") and count_words(line) >= 4
-
-
 def announces(line: str) -> bool:
     """Return whether a line announces a text or refers to one, and is no sentence."""
     names = line.endswith((":", "：")) or (not line.endswith(".") and count_words(line) <= 5)
     return names and bool(reference_direction(line))
-
-
-def only_asks(line: str) -> bool:
-    """Return whether every sentence of a line is a question or a request."""
-    return all(is_request(line[a:b]) for a, b in sentences(line, 0, len(line)))
 
 
 def is_statement(value: str, *, line: bool = False) -> bool:
@@ -360,3 +174,167 @@ def is_statement(value: str, *, line: bool = False) -> bool:
 def is_ended(value: str) -> bool:
     """Return whether the last sentence of a text is complete."""
     return value.rstrip("\"'”“’»」) ").endswith((".", "!", "?", "…", "。", "！", "？", "।"))
+
+
+def is_directive(body: str, limit: float = 0.6) -> bool:
+    """Return whether a text directs the model's behaviour instead of stating facts.
+
+    `limit` is how many directing words per sentence a source of facts may have.
+    """
+    head = body[:1500]
+    if patterns.PERSONA.match(head.lstrip(" -*#\n")):
+        return True
+    n_sentences = max(1, len(re.findall(r"[.!?\n](?=\s|$)", head)))
+    return len(patterns.DIRECTIVE.findall(head)) / n_sentences > limit
+
+
+# ------------------------------------------------------------------------------- signs
+_LOOKED_AT = 600  # characters of a unit
+_PATTERNS = {
+    "wishes": patterns.WISH,
+    "option": re.compile(rf"^{patterns.OPTION.pattern}"),
+    "bullet": re.compile(r"^[-*•+][ \t]"),
+    "braces": re.compile(r"[{}]|\":"),
+    "table": re.compile(r"\|.*\||^[^,\n]{1,40}(?:,[^,\n]{0,40}){2,}$|\t"),
+    "code": patterns.CODE_LOOK,
+    "comment": re.compile(r"^(?:#|//|--|/\*)"),
+    "digit": re.compile(r"\d"),
+    "first person": re.compile(r"\b(?:i|my|me|i'm|i've|i'd|we|our)\b", re.I),
+    "second person": re.compile(r"\byou(?:r)?\b", re.I),
+    "courtesy": re.compile(r"\b(?:thanks?|sorry|hello|hi|hey|please|great|awesome)\b", re.I),
+    "further": re.compile(
+        r"^(?:additionally|furthermore|finally|also|then|next|lastly|moreover|now)\b", re.I
+    ),
+    "quantity": re.compile(r"\bhow (?:many|much|far|long|fast|old)\b|\btotal\b", re.I),
+    "blank": patterns.BLANK,
+    "persona": patterns.PERSONA,
+    "works on a text": WORKS_ON_TEXT,
+    "fence": re.compile(r"^(?:`{3,}|~{3,}|\"\"\"|''')"),
+    "ruler": re.compile(r"^[-=*_~#]{3,}$"),
+    "chat marker": re.compile(r"^<\||^\[/?INST\]|^</?s>$|^(?:user|human|assistant):?$", re.I),
+    "opening tag": re.compile(r"^<(?!s>)[A-Za-z_]|^\[(?!INST)[A-Z]{4,}\]|^BEGIN ?[A-Z]{3,12}$"),
+    "closing tag": re.compile(r"^</(?!s>)|^\[/(?!INST)|^END ?[A-Z]{3,12}$"),
+    "salutation": re.compile(r"^[^.?!:;]{2,40}[,，、،]$"),
+    "numbered": patterns.NUMBERED_LINE,
+    "no letter": re.compile(r"^[\W\d_]*$"),
+    "asks somewhere": re.compile(r"[?？؟]"),
+    # to be completed
+    "open": re.compile(r"(?:\b(?:is|are|was|were|be|a|an|the|to|of|that|as)|[,=>→])$", re.I),
+}
+_LABEL_KINDS = {
+    "context": "context label",
+    "phrase": "announcing label",
+    "ask": "question label",
+    "answer": "answer label",
+    "hint": "hint label",
+    "": "other label",
+}
+SIGNS = (
+    *_PATTERNS,
+    *_LABEL_KINDS.values(),
+    "wanted label",
+    "question",
+    "instruction",
+    "request",
+    "speaker",
+    "statement",
+    "complete",
+    "announces",
+    "mentions a question",
+    "directive",
+    "colon",
+    "below",
+    "above",
+    "this",
+    "quoted",
+    "capital",
+    "short",
+    "long",
+    "not ASCII",
+    "noun",
+)
+NUMBER = {sign: i for i, sign in enumerate(SIGNS)}
+#: A unit with one of these asks for something.
+ASKING = tuple(
+    NUMBER[sign]
+    for sign in ("question", "instruction", "request", "wishes", "question label", "wanted label")
+)
+LABELS = tuple(NUMBER[sign] for sign in (*_LABEL_KINDS.values(), "wanted label", "colon"))
+
+Array = NDArray[np.float32]
+
+
+def read_signs(text: str, units: Sequence[tuple[int, int, int]]) -> tuple[Array, Array]:
+    """Return the signs (units x `SIGNS`, 0 or 1) and the words (units, at most 100) of units."""
+    signs = np.zeros((len(units), len(SIGNS)), np.float32)
+    words = np.zeros(len(units), np.float32)
+    for row, (start, end, _) in enumerate(units):
+        numbers, n_words = _of_text(text[start : min(end, start + _LOOKED_AT)])
+        signs[row, list(numbers)] = 1
+        words[row] = n_words if end - start <= _LOOKED_AT else 100
+    return signs, words
+
+
+@cached
+def _of_text(body: str, added: object) -> tuple[tuple[int, ...], int]:
+    """Return the numbers of the signs of one unit, and how many words it has."""
+    n_words = min(count_words(body), 100)
+    quotation = _quotation(body)
+    body = quotation or body
+    found = {"quoted"} if quotation else set()
+    found |= {sign for sign, pattern in _PATTERNS.items() if pattern.search(body)}
+    tests = {
+        "question": is_question,
+        "instruction": is_instruction,
+        "request": is_request,
+        "speaker": is_spoken,
+        "statement": is_statement,
+        "complete": is_ended,
+        "announces": announces,
+        "mentions a question": mentions_question,
+        "directive": is_directive,
+    }
+    found |= {sign for sign, test in tests.items() if test(body)}
+    found |= _label_signs(body, n_words)
+    if names_text(body):
+        found.add("noun")
+    if way := reference_direction(body):
+        found.add(way)
+    if body[0].isupper():
+        found.add("capital")
+    if not body.isascii():
+        found.add("not ASCII")
+    if n_words < 4 or n_words >= 15:
+        found.add("short" if n_words < 4 else "long")
+    return tuple(sorted(NUMBER[sign] for sign in found)), n_words
+
+
+def names_text(text: str) -> bool:
+    """Return whether a text has a noun such as "passage" or "e-mail"."""
+    return not NAMES.isdisjoint(re.findall(r"[a-z-]+", text.lower()))
+
+
+def is_open(text: str) -> bool:
+    """Return whether a text ends in words that are to be completed: "The sentiment is"."""
+    return _PATTERNS["open"].search(text.rstrip()) is not None
+
+
+def _quotation(body: str) -> str:
+    """Return what is between the quotation marks of a unit that is a quotation, or ""."""
+    if body[0] not in QUOTES:
+        return ""
+    closing = closing_quote(body, 0, len(body))
+    end = closing if closing > 0 else len(body)  # a long one is not seen to its end
+    is_whole = closing < 0 or not re.search(r"\w", body[closing:])
+    return body[1:end].strip() if is_whole else ""
+
+
+def _label_signs(body: str, n_words: int) -> set[str]:
+    """Return the kind of a label, or that a unit ends in a colon."""
+    match = patterns.LABEL_LINE.match(body) or patterns.HEADING_LINE.match(body)
+    ends = body.endswith((":", "：", "**", "]", "#"))
+    if match and (ends or (n_words <= 5 and not body.endswith((".", "?", "!")))):
+        name = match["name"].strip().lower()
+        kind = _LABEL_KINDS[classify_label(name)[0]]
+        return {kind, "wanted label"} if is_request_label(name) else {kind}
+    return {"colon"} if body.endswith((":", "：")) else set()

@@ -30,24 +30,10 @@ HEADING_LINE = re.compile(
     r"[ \t]*(?:\*\*|__|\]|={2,20}|-{2,20}|\#{1,6})?[ \t]*\r?$",
     re.M,
 )
-HEADING_WORDS = re.compile(
-    r"[ \t]{0,3}(?P<name>[A-Za-z][A-Za-z'’&\- ]{0,40}?)(?:[ \t]?\d{1,3})?[ \t]*\r?"
-)
-RULER_LINE = re.compile(
-    r"(?:^|(?<=[.:?!]))[ \t]{0,3}(?:-{3,80}|={3,80}|\*{3,80}|_{3,80}|~{3,80})[ \t]*\r?$", re.M
-)
 NUMBERED_LINE = re.compile(
     r"^[ \t]{0,4}(?:\[(?P<a>\d{1,3})\]|(?:document|doc|passage|source|context|snippet|"
     r"search result|result|chunk)[ \t]?[\#\[(]?(?P<b>\d{1,3})[\])]?[ \t]?[:.(\[-])",
     re.M | re.I,
-)
-SQUARE_TAG = re.compile(
-    r"^[ \t]{0,3}\[(?P<name>context|document|documents|passage|article|text|background|data)\]"
-    r"(?!\()",
-    re.M | re.I,
-)
-FENCE = re.compile(
-    r'^[ \t]{0,3}(?P<fence>`{3,8}|~{3,8}|"""|\'\'\')(?P<info>[\w+#.-]{0,20})[ \t]*\r?$', re.M
 )
 # ------------------------------------------------------------------ questions, instructions
 # Marks of chat templates and Markdown before a line.
@@ -57,23 +43,7 @@ ASKED_ABOUT = re.compile(
     r"\b(?:topic|subject|theme):?\s*$",
     re.I,
 )
-# "Generate a question": the question is the answer, not a part of the prompt.
-MAKES_QUESTION = re.compile(
-    r"\b(?:generate|write|create|ask|make|compose|come up with|form(?:ulate)?|think of|suggest|"
-    r"propose|produce|raise|pose|devise|invent|give me|what(?:'s| is| are))"
-    r"(?: me| us)? (?:an?|some|several|one|two|three|four|five|\d+|more|possible|likely)"
-    r"(?: [\w-]{1,20}){0,3}? (?:questions?|quer(?:y|ies))\b",
-    re.I,
-)
-VERB_COLON = re.compile(
-    r"\s{0,20}(?:please )?(?:make (?:this|it)|(?:read|consider) this|"
-    r"answer (?:from|using|with) the following|"
-    r"summari[sz]e|translate|paraphrase|proofread|rewrite|rephrase|simplify|"
-    r"tl;?dr|shorten|condense)\b(?: [^\s:.\n]{1,20}){0,6}[ \t]?:(?=\s|$)",
-    re.I,
-)
 EXPLICIT = re.compile(r"\b(?:following|below|given|provided|presented|attached)\b", re.I)
-SHAPE = re.compile(r"\b(?:format|schema|example|template|signature|structure|like this)\b", re.I)
 # A text that the instruction asks to write, and that is not in the prompt.
 TO_BE_WRITTEN = re.compile(
     r"\b(?:write|create|generate|draft|compose|make|produce|prepare|start|begin|continue)"
@@ -90,25 +60,6 @@ CODE_LOOK = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
     r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
     re.M,
-)
-COMPARES = re.compile(
-    r"\b(?:same|paraphras\w*|equivalent|similar\w*|compar\w+|replace|combin\w+|rewrite|better)\b",
-    re.I,
-)
-# A closing line of this kind says how to answer.
-MANNER = re.compile(
-    r"thank(?:s| you)(?: \w+){0,3}[!.]*$|(?:be \w+|do not|don't|never|always|only|remember|keep|"
-    r"make sure|note that|cite|stay|avoid|respond|reply|please|"
-    r"you (?:must|should|are|will|may|can)|if (?:the|you|it|they|unsure|no|not|in doubt)\b.{0,120}?"
-    r"\b(?:say|answer|reply|respond|ask|tell|write))\b",
-    re.I,
-)
-# After a task that was said before the text, only such a line is not the end of the text.
-ORDER = re.compile(
-    r"(?:please )?(?:answer|re(?:spond|ply) (?:in|with|only)|output|return|write|give|list|"
-    r"provide|explain|use|keep|limit|format|be (?:brief|concise|short|precise|polite)|"
-    r"do not (?:use|add|write|include|explain)|make sure|only|thank)",
-    re.I,
 )
 # A place to fill in.
 BLANK = re.compile(r"_{3,80}|\bX{4,20}\b|@placeholder|[\[<](?:MASK|blank)[\]>]", re.I)
@@ -146,4 +97,11 @@ NO_CONTEXT = re.compile(
     r"(?: (?:here|for this (?:task|instruction|question)))?|"
     r"none|nil|null|nan|na|n a|n / a|not (?:applicable|available|required|needed|provided)|"
     r"(?:input|context)(?: is)? (?:not (?:required|needed|applicable|provided|available)|none|n a)"
+)
+# A wish, or a task in other words.
+WISH = re.compile(
+    r"\b(?:i(?:'d| would)? (?:want|like|need)|(?:your|the|this) (?:task|job|goal|exercise|aim) is|"
+    r"you (?:must|should|have to)|help me|tell me|let me know|can you|could you|would you|"
+    r"the (?:options|choices|categories) are|out of the (?:options|choices|categories))\b",
+    re.I,
 )

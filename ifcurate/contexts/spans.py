@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from . import patterns
-from .rules import rule_confidence
+from .quotes import QUOTES
 from .words import n_words
 
 Span = tuple[int, int]  # start and end in a text
@@ -27,32 +26,8 @@ class ContextSpan:
     end: int
     outer_start: int
     outer_end: int
-    rule: str  # a name of `RULES`
+    rule: str  # a name of `KINDS`, or how you marked it
     confidence: float  # 0..1
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A line that announces a text, a question or an answer."""
-
-    start: int  # start of the line
-    content: int  # after the colon
-    kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
-    noun: str
-
-
-def rest_of(text: str, spans: Sequence[ContextSpan]) -> str:
-    """Return the text without these contexts and what stands around them."""
-    return cut_out(text, ((span.outer_start, span.outer_end) for span in spans))
-
-
-def cut_out(text: str, pieces: Iterable[Span]) -> str:
-    """Return the text without these pieces, which are in order."""
-    kept, at = [], 0
-    for start, end in pieces:
-        kept.append(text[at:start])
-        at = end
-    return "".join([*kept, text[at:]])
 
 
 def says_no_input(text: str) -> bool:
@@ -81,35 +56,6 @@ def strip(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 _FENCES = ("```", '"""', "'''", "~~~")
-
-
-# Opening quotation marks and those that close them: German marks have two forms, and French ones
-# have blanks inside.
-QUOTES = {
-    pair[0]: pair[1:]
-    for pair in ('""', "“”", "„“”", "«»", "»«", "‘’", "''", "””", "``", "「」", "『』")
-}
-OPENING_MARKS = "\"“«„'‘`「『"
-
-
-def closing_quote(text: str, start: int, end: int) -> int:
-    """Return the place of the mark that closes the quotation at `start` before `end`, or -1.
-
-    Quotations inside it are skipped: they open after a blank and close after a word.
-    """
-    opening = text[start]
-    if opening not in QUOTES[opening]:
-        places = [text.find(closing, start + 1, end) for closing in QUOTES[opening]]
-        return min((at for at in places if at >= 0), default=-1)
-    depth = 0
-    for match in re.finditer(re.escape(opening), text[start:end]):
-        at = start + match.start()
-        before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
-        opens = (not before or before in " \t\n([") and not (not after or after.isspace())
-        depth += 1 if opens or at == start else -1
-        if depth == 0:
-            return at
-    return -1
 
 
 def _inside_fences(text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -148,6 +94,7 @@ def make_spans(
     start: int,
     end: int,
     rule: str,
+    confidence: float,
     *,
     cut_start: int | None = None,
     cut_end: int | None = None,
@@ -165,4 +112,4 @@ def make_spans(
         return []
     outer_start = outer_start if cut_start is None else cut_start
     outer_end = outer_end if cut_end is None else cut_end
-    return [ContextSpan(start, end, outer_start, outer_end, rule, rule_confidence(rule))]
+    return [ContextSpan(start, end, outer_start, outer_end, rule, confidence)]

@@ -152,20 +152,20 @@ def _languages_of(line: str) -> tuple[Language, ...]:
 _Result = TypeVar("_Result")
 
 
-def _cached(function: Callable[[str, tuple[Language, ...]], _Result]) -> Callable[[str], _Result]:
+def cached(function: Callable[[str, tuple[Language, ...]], _Result]) -> Callable[[str], _Result]:
     """Keep the results of a function of a line and the additional languages of the search."""
     cached = lru_cache(maxsize=8192)(function)
     return wraps(function)(lambda line: cached(line, _ADDED.get()))
 
 
-@_cached
+@cached
 def asks_in(line: str, added: tuple[Language, ...]) -> bool:
     """Return whether a line asks for something, in a language other than English."""
     languages = (*_languages_of(line), *added)
     return len(line) <= 500 and any(language.asks(line) for language in languages)
 
 
-@_cached
+@cached
 def reference_direction_in(line: str, added: tuple[Language, ...]) -> str:
     """Return where a line says that its text is, in a language other than English."""
     if len(line) > 500:
@@ -178,7 +178,7 @@ def reference_direction_in(line: str, added: tuple[Language, ...]) -> str:
     return next((way for way in ways if way), "")
 
 
-@_cached
+@cached
 def mentions_question(line: str, added: tuple[Language, ...]) -> bool:
     """Return whether a line mentions a question, so that the question itself must follow."""
     line = line.lower()
@@ -189,6 +189,12 @@ def mentions_question(line: str, added: tuple[Language, ...]) -> bool:
         for word in language.question
         if len(word) > 1
     )
+
+
+def is_added_label(name: str) -> bool:
+    """Return whether a label is one of the additional labels of this search."""
+    flat = " ".join(name.lower().split())
+    return any(flat in language.context for language in _ADDED.get())
 
 
 def is_request_label(label: str) -> bool:
@@ -210,9 +216,6 @@ def count_words(text: str, enough: int = 100) -> int:
 _SINGULAR = _ENGLISH["nouns"]
 NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
 WEAK_NOUNS = _ENGLISH["weak_nouns"]
-INNER_NOUNS = _ENGLISH["inner_nouns"]
-ASIDES = _ENGLISH["asides"]
-MAY_BE_SHORT = _ENGLISH["may_be_short"]
 NOT_ASKED = _ENGLISH["not_asked"]
 _NOT_LABELS = _ENGLISH["not_labels"]
 _QUALIFIERS = _ENGLISH["qualifiers"]
@@ -240,7 +243,7 @@ _PHRASES = re.compile(
 LabelKind = Literal["context", "phrase", "ask", "answer", "hint", ""]
 
 
-@_cached
+@cached
 def classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, str]:
     """Return what the words before a colon, or of a heading, announce; and their noun.
 
@@ -310,7 +313,8 @@ def n_words(text: str, start: int, end: int, enough: int = 100) -> int:
 
 
 # ---------------------------------------------------- requests that name a text
-NOUN_PATTERN = "|".join(sorted(NOUNS | {"points"}, key=len, reverse=True))
+NAMES = NOUNS | {"points"}
+NOUN_PATTERN = "|".join(sorted(NAMES, key=len, reverse=True))
 _WEAK_PATTERN = "|".join(sorted(WEAK_NOUNS, key=len, reverse=True))
 BASED_ON = re.compile(
     r"(?:based (?:up)?on|according to|given|using|from|with|in light of|considering|in|following|"
@@ -336,21 +340,6 @@ POINTS_ON = re.compile(
     r"|\byou (?:are|will be|have been) (?:given|provided with|presented with|shown)"
     rf" (?:an?|the|some|two|three|several)(?: [\w-]{{1,20}}){{0,3}}? (?P<given>{NOUN_PATTERN})\b",
     re.I,
-)
-_TAG_NAMES = "|".join(sorted(_ENGLISH["tag_names"]))
-TAG = re.compile(
-    r"<(?P<name>(?:(?:retrieved|search|background|source|user|news|reference)_?)?"
-    rf"(?:{_TAG_NAMES}))(?:[ \t][^<>\n]{{0,200}})?>",
-    re.I,
-)
-HERE_IS = re.compile(
-    r"(?:^|(?<=[.!?] ))(?:here(?:'s| is| are)|below is|below are|this is|these are)"
-    r" (?:the|an?|my|some|our)"
-    rf"(?: [\w'-]{{1,20}}){{0,3}}? (?P<strong>{NOUN_PATTERN})\b(?=[^.?!:\n]{{0,80}}:[ \t]*\r?$)",
-    re.I,
-)
-WEAK_NOUN = re.compile(
-    rf"\b(?:the|this|these|given|following)(?: [\w'-]{{1,20}}){{0,2}}? (?:{_WEAK_PATTERN})\b", re.I
 )
 # An announcement with no task in it: cut with the text that it announces.
 BARE_LEAD = re.compile(

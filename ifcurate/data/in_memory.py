@@ -66,7 +66,7 @@ def mark_context(
 
     `find` takes an `Example` and returns its context: a part of the instruction, the start
     and end of the part in characters, or None for no context. It replaces the context that
-    the rules found. `examples` are as in `score_examples`.
+    was found. `examples` are as in `score_examples`.
 
     Raises:
         TypeError: `find` is not a function, or returns something else.

@@ -42,6 +42,15 @@ class ReadRow:
         return self.raw if self.raw.error else None
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of one chunk that are in memory together: all, unless they are large."""
+
+    number: int  # number of the chunk
+    rows: list[ReadRow] | None  # None in a chunk that is not selected
+    ends: bool = True  # the chunk has no further piece
+
+
 def row_hash(row: Mapping[str, Any]) -> str:
     """Return a hash of the row's content, 16 hex digits; the order of keys does not matter."""
     text = json.dumps(row, sort_keys=True, ensure_ascii=False, default=str)
@@ -114,7 +123,7 @@ def _refuse_broken_text(example: Example) -> None:
 
 # --------------------------------------------------------------- the context of a row
 def explain_texts(row: Mapping[str, Any], layout: RowLayout) -> list[tuple[str, str, Explained]]:
-    """Return the place and text of each user message of a row, and the rules that were tried on it.
+    """Return the place and text of each user message of a row, and what was tried on it.
 
     Raises `RowError` when the row has another format.
     """
@@ -148,7 +157,7 @@ def template_texts(rows: Sequence[Mapping[str, Any]], layout: RowLayout) -> list
 
 
 def _find_blocks(draft: Draft, layout: RowLayout) -> Iterator[ContextBlock]:
-    """Yield the context of a draft; see `ifcurate.contexts.rules` for the rules in a text.
+    """Yield the context of a draft; see `ifcurate.contexts.find` for those in a text.
 
     The context of earlier turns counts only when the last user message asks for something.
     "Thanks!" after a tool result does not need its context.
@@ -185,7 +194,7 @@ def _turns(draft: Draft) -> Iterator[tuple[str, Turn]]:
 
 
 def _explain_text(draft: Draft, part: str, text: str, layout: RowLayout) -> Explained:
-    """Return the contexts found in one text of a draft, and every rule that was tried."""
+    """Return the contexts found in one text of a draft, and what was tried."""
     if layout.pattern:
         return _by_pattern(text, layout.pattern)
     elsewhere = part != "instruction" or (bool(draft.system.text) and asks(draft.system.text))

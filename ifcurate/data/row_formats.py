@@ -58,10 +58,10 @@ class RowLayout:
     columns: Mapping[str, str] | None = None  # our name -> theirs; a context alone adds to a format
     turns: Literal["last", "all"] = _DEFAULTS.turns
     context: tuple[str, ...] = _DEFAULTS.context  # kinds of context to find
-    min_confidence: float = _DEFAULTS.min_confidence  # lowest confidence of rules that are used
+    min_confidence: float = _DEFAULTS.min_confidence  # lowest confidence of a context in a text
     labels: tuple[str, ...] = ()  # additional labels of contexts
     languages: tuple[Language, ...] = ()  # additional words
-    pattern: str = ""  # a regular expression that replaces the rules
+    pattern: str = ""  # a regular expression that replaces the model
     templates: tuple[LearnedTemplate, ...] = ()  # templates that the rows of the source share
 
     def as_record(self) -> dict[str, Any]:

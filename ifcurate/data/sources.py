@@ -13,13 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ifcurate.contexts.find import find_context
 from ifcurate.contexts.language_files import read_language
 from ifcurate.contexts.learn import LOOKED_AT, learn_templates
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.detection import FORMAT_ROWS, detect_formats, refuse_rows
 from ifcurate.data.known_sets import find_known_set
-from ifcurate.data.parse_rows import ReadRow, parse_row, template_texts
+from ifcurate.data.parse_rows import Piece, ReadRow, parse_row, template_texts
 from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.rows import (
@@ -38,15 +37,6 @@ from ifcurate.memory import PIECE_BYTES
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
 from ifcurate.records import Example
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Rows of one chunk that are in memory together: all, unless they are large."""
-
-    number: int  # number of the chunk
-    rows: list[ReadRow] | None  # None in a chunk that is not selected
-    ends: bool = True  # the chunk has no further piece
 
 
 @dataclass(frozen=True, repr=False)
@@ -316,9 +306,7 @@ def learn_layout(rows: Sequence[dict[str, Any]], layout: RowLayout) -> RowLayout
         return layout
     with add_languages(layout.added):
         prompts, responses = zip(*texts, strict=True)
-        return replace(
-            layout, templates=learn_templates(prompts, find_context, responses=responses)
-        )
+        return replace(layout, templates=learn_templates(prompts, responses=responses))
 
 
 def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:

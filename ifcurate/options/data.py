@@ -13,7 +13,7 @@ from ifcurate.options.base import Options, needs, option, split_items
 
 #: Where the context is looked for, in order of trust.
 CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")
-#: The lowest confidence of a rule that is used by default.
+#: The lowest confidence of a context inside a text that is used by default.
 MIN_CONFIDENCE: Final = 0.5
 HUB_SPLIT: Final = "train"
 Format = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "preference", "qca"]
@@ -111,7 +111,7 @@ class DataOptions(Options):
         metavar="KINDS",
     )
     min_confidence: float = option(
-        MIN_CONFIDENCE, "Lowest confidence of a rule that finds context inside a text.", ge=0, le=1
+        MIN_CONFIDENCE, "Lowest confidence of a context that is found inside a text.", ge=0, le=1
     )
     context_label: Annotated[tuple[str, ...], BeforeValidator(_parse_words)] = option(
         (),
@@ -122,12 +122,12 @@ class DataOptions(Options):
     context_words: Annotated[tuple[Path, ...], BeforeValidator(_parse_paths)] = option(
         (),
         "A TOML file of words that label a context, ask, or refer to a text, for a language or a "
-        "field that the rules do not know. May be repeated.",
+        "field that ifcurate does not know. May be repeated.",
         metavar="FILE",
     )
     context_regex: Annotated[str, AfterValidator(_check_pattern)] = option(
         "",
-        "A regular expression that finds the context in the prompt, instead of the rules. Its "
+        "A regular expression that finds the context in the prompt, instead of the model. Its "
         "group (?P<context>...) is the context; (?P<cut>...) around it is the text to remove.",
         metavar="REGEX",
     )

@@ -7,7 +7,7 @@ from typing import Final
 from ifcurate.contexts.asking import asks, asks_beyond_slot
 from ifcurate.records import Example
 
-#: Contexts that you marked yourself: a pattern and a function. The rules check their own.
+#: Contexts that you marked yourself: a pattern and a function. Others were checked.
 _OWN: Final = ("regex", "function")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _DECIDING: Final = ("contexts", "data", "prompts", "records.py")
-_KINDS: Final = (".py", ".toml", ".jinja")
+_KINDS: Final = (".py", ".toml", ".json", ".jinja")
 
 
 @functools.cache

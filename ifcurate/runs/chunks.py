@@ -15,8 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from ifcurate.data.parse_rows import Piece
 from ifcurate.data.readers.files import RawRow
-from ifcurate.data.sources import Piece
 from ifcurate.engines.base import Answer, finished
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.scoring.scorer import Chunk, Known, Request, Scorer

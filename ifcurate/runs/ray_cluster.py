@@ -20,9 +20,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from ifcurate.data.parse_rows import Piece
 from ifcurate.data.readers.files import RawRow
 from ifcurate.data.row_formats import RowLayout
-from ifcurate.data.sources import Examples, Piece, divide_rows, read_row
+from ifcurate.data.sources import Examples, divide_rows, read_row
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.memory import MemoryBudget

@@ -82,9 +82,9 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "context_blocks": (
         _BLOCK,
         "what was taken as context: the place in the row, its characters, the characters that are "
-        "removed with it (outer), the rule that found it",
+        "removed with it (outer), and how it was found (`rule`)",
     ),
-    "context_confidence": (pl.Float64, "the lowest confidence among these rules"),
+    "context_confidence": (pl.Float64, "the lowest confidence among them"),
     "boundary_straddles": (pl.Boolean, "a token spans the end of the prompt and the response"),
     "response_ids_forced": (
         pl.Boolean,

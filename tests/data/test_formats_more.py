@@ -180,12 +180,12 @@ def test_columns_that_are_not_read_are_named_and_a_likely_context_among_them() -
 
 
 def test_a_label_of_the_users_own() -> None:
-    row = {"prompt": f"Saga: {PASSAGE}\n\nWhere does it stand?", "completion": "Leda"}
-    (plain,) = parse_row(row, RowLayout("prompt_completion", min_confidence=0.8))
-    (told,) = parse_row(row, RowLayout("prompt_completion", labels=("Saga",)))
-    assert plain.context_text != PASSAGE
-    assert told.context_text == PASSAGE
-    assert told.without_context().instruction == "Where does it stand?"
+    row = {"prompt": "Motto: Mills stand.\n\nWrite a poem of four lines.", "completion": "x"}
+    (plain,) = parse_row(row, RowLayout("prompt_completion"))
+    (told,) = parse_row(row, RowLayout("prompt_completion", labels=("Motto",)))
+    assert not plain.has_context
+    assert told.context_text == "Mills stand."
+    assert told.without_context().instruction == "Write a poem of four lines."
 
 
 def test_a_pattern_of_the_users_own(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_function_has_the_defaults_of_its_options(name: str, model: type[Optio
 
 #: Parameters that have the name of an option and are something else.
 HOMONYMS = {
-    *("contexts.forms.limit", "counterfactual.planner.concurrency", "engines.toy.max_length"),
+    *("contexts.lines.limit", "counterfactual.planner.concurrency", "engines.toy.max_length"),
     *("engines.load.engine", "lab.arms.update", "lab.plan.name"),
     *("lab.plan.rate", "lab.plan.warm_up", "pipeline.loading.name", "review.session.statistic"),
 }

@@ -17,7 +17,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from ifcurate.data.sources import Examples, Piece, read_examples
+from ifcurate.data.parse_rows import Piece
+from ifcurate.data.sources import Examples, read_examples
 from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.hf.head import ResponseHead
 from ifcurate.engines.load import load_engine

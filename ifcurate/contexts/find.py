@@ -120,6 +120,7 @@ def _try_runs(text: str, min_confidence: float, *, must_ask: bool) -> list[Tried
         return [Tried(("none",), "the text is empty")]
     tried: list[Tried] = []
     asks = ranking.candidates.asks_outside()
+    states = ranking.candidates.states_inside()
     for number in ranking.probabilities.argsort()[::-1][:_TRIED]:
         probability = float(ranking.probabilities[number])
         if ranking.none > probability:
@@ -130,6 +131,8 @@ def _try_runs(text: str, min_confidence: float, *, must_ask: bool) -> list[Tried
         rules = (spans[0].rule,)
         if not asks[number]:
             outcome = "what remains would not ask for anything"
+        elif not must_ask and not states[number]:
+            outcome = "what it finds is itself a request"
         elif spans[0].confidence < min_confidence:
             outcome = f"its confidence is {spans[0].confidence:.2f}, below {min_confidence:g}"
         else:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import patterns
 from .asking import asks
 from .learned_template import Asks, LearnedTemplate, match_template
 from .lines import (
@@ -106,7 +107,7 @@ def choose_slots(
     shares = np.exp(scores - scores.max())
     best = int(scores.argmax())
     first, last, asks_where = options[best]
-    if options[best] == APART:
+    if options[best] == APART or (first >= 0 and _is_cut(parts)):
         return None
     agreement = np.mean([_agrees(row, options[best]) for row in read])
     # Rows that are read one by one may give the same context, and so may a part of the slots.
@@ -116,6 +117,17 @@ def choose_slots(
     return LearnedTemplate(
         parts, numbers, n_rows, round(float(agreement), 3), round(confidence, 3), asks_where
     )
+
+
+_TAIL = re.compile(r"[^\W\dA-Z_]\w*(?: \w+){0,2} ?[?？.]")
+
+
+def _is_cut(parts: tuple[str, ...]) -> bool:
+    """Return whether the only fixed words are the end of a sentence: "⟨…⟩ born?"."""
+    tail = parts[-1].strip()
+    if "".join(parts[:-1]).strip() or parts[-1].startswith("\n"):
+        return False
+    return _TAIL.fullmatch(tail) is not None and not patterns.QUESTION_START.match(tail)
 
 
 def _merge(

@@ -227,3 +227,18 @@ Good Italian food in New York is what I want. Would you find a place for me?
 That sounds delicious! But there is also a flight to book. Can you do that for me?"""
     templates = learn_templates(turns.splitlines())
     assert not any(template.contexts for template in templates)
+
+
+def test_the_end_of_a_question_is_no_template() -> None:
+    texts = [
+        form.format(name)
+        for name in NAMES
+        for form in ("Where was {} born?", "In which place was {} born?")
+    ]
+    templates = learn_templates(texts)
+    assert not any(find_context(text, templates=templates) for text in texts)
+
+
+def test_a_question_is_no_context_of_a_request_elsewhere() -> None:
+    for text in ("Who painted The Cliff?", "Which city is the capital of Ruda?"):
+        assert find_context(text, must_ask=False) == []

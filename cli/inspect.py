@@ -227,7 +227,8 @@ def _explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
         table = make_table("marked by", "text", "result", n_left=3)
         for step in explained.tried:
             found = " … ".join(_shorten(text[f.start : f.end]) for f in step.spans)
-            table.add_row(", ".join(step.rules), plain(found), plain(step.outcome))
+            told = (", ".join(step.rules), found, step.outcome)
+            table.add_row(*(escape(plain(cell)) for cell in told))
         out.print()
         out.print(f"[bold]{escape(path)}[/bold], what was tried, the most probable first")
         out.print(table)

@@ -10,14 +10,8 @@ from __future__ import annotations
 import re
 
 from . import patterns
-from .lines import (
-    line_asks,
-)
-from .words import (
-    NOT_ASKED,
-    classify_label,
-    is_request_label,
-)
+from .lines import line_asks
+from .words import NOT_ASKED, classify_label, is_request_label
 
 _WINDOW = 4000  # characters at either end of a text
 _GAP = re.compile(r"\n[ \t\r]*\n")

@@ -18,12 +18,16 @@ import numpy as np
 from ifcurate.options.data import MIN_CONFIDENCE
 
 from . import patterns
+from .asking import asks
 from .learned_template import LearnedTemplate, find_in_template, match_template
-from .lines import NUMBER, is_directive
+from .lines import ASKING, NUMBER, is_directive, read_signs
 from .model import Candidates, Ranking, divide_slot, rank
 from .spans import ContextSpan, make_spans
-from .words import Language, add_languages, is_added_label
+from .units import divide
+from .words import Language, add_languages, is_added_label, n_words
 
+_UNMARKED = ("paragraph", "sentence")
+_LEAST_WORDS = 40  # of a message without marks that is a context by itself
 _TRIED = 6  # runs that are tried before there is no context
 # Added to a text whose request is elsewhere, so that it is read as a prompt.
 _REQUEST = "\n\nAnswer the question. What is it?"
@@ -66,9 +70,9 @@ def find_context(
 
     Returns spans in order, without overlaps: usually none or one. A context below
     `min_confidence` is not used. With `must_ask`, what remains after the cut must ask for
-    something; without it, the request may be elsewhere, as in a later turn. `templates` are the
-    templates of the text's source (`learn_templates`). A text that fits a template is read by it.
-    `languages` are additional words: use `read_language`, or
+    something; without it, the request may be elsewhere, as in a later turn, unless the text asks
+    itself. `templates` are the templates of the text's source (`learn_templates`). A text that
+    fits a template is read by it. `languages` are additional words: use `read_language`, or
     `Language(name="mine", context=frozenset(["vignette"]))` for a label.
     """
     explained = explain_context(
@@ -101,8 +105,9 @@ def _explain(
         slots = match_template(text, template)
         if slots is None or template.confidence < min_confidence:
             continue
-        divided = [divide_slot(text, slot, template.asks) for slot in slots]
-        spans = _arrange(text, find_in_template(text, template, divided))
+        for number in template.contexts:
+            slots[number] = divide_slot(text, slots[number], template.asks)
+        spans = _arrange(text, find_in_template(text, template, slots))
         outcome = "taken" if spans else f"no context: {template.describe()}"
         return Explained(tuple(spans), (Tried(("template",), outcome, tuple(spans)),))
     tried: list[Tried] = []
@@ -115,12 +120,12 @@ def _explain(
 
 def _try_runs(text: str, min_confidence: float, *, must_ask: bool) -> list[Tried]:
     """Try the runs of units, the most probable first, until one is taken."""
+    must_ask = must_ask or _asks_at_end(text)
     ranking = _rank(text, must_ask=must_ask)
     if ranking is None:
         return [Tried(("none",), "the text is empty")]
     tried: list[Tried] = []
-    asks = ranking.candidates.asks_outside()
-    states = ranking.candidates.states_inside()
+    asks_outside = ranking.candidates.asks_outside()
     for number in ranking.probabilities.argsort()[::-1][:_TRIED]:
         probability = float(ranking.probabilities[number])
         if ranking.none > probability:
@@ -129,10 +134,10 @@ def _try_runs(text: str, min_confidence: float, *, must_ask: bool) -> list[Tried
         if not spans or spans[0].end > len(text):
             continue
         rules = (spans[0].rule,)
-        if not asks[number]:
+        if not asks_outside[number]:
             outcome = "what remains would not ask for anything"
-        elif not must_ask and not states[number]:
-            outcome = "what it finds is itself a request"
+        elif not must_ask and rules[0] in _UNMARKED and not _is_long_text(text):
+            outcome = "a message is a context by itself only if it is long and asks for nothing"
         elif spans[0].confidence < min_confidence:
             outcome = f"its confidence is {spans[0].confidence:.2f}, below {min_confidence:g}"
         else:
@@ -140,6 +145,18 @@ def _try_runs(text: str, min_confidence: float, *, must_ask: bool) -> list[Tried
         tried.append(Tried(rules, outcome, tuple(spans)))
     none = f"no context is found; the probability that there is none is {ranking.none:.2f}"
     return [*tried, Tried(("none",), none)]
+
+
+def _is_long_text(text: str) -> bool:
+    """Return whether a message without a request is more than a reply such as "Thank you!"."""
+    return n_words(text, 0, len(text)) >= _LEAST_WORDS and not asks(text)
+
+
+def _asks_at_end(text: str) -> bool:
+    """Return whether a text asks in its first or last two units: it is a prompt by itself."""
+    units = divide(text)
+    asking = read_signs(text, [*units[:2], *units[2:][-2:]])[0][:, list(ASKING)]
+    return bool(asking.any())
 
 
 def _rank(text: str, *, must_ask: bool) -> Ranking | None:

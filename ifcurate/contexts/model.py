@@ -52,11 +52,6 @@ class Candidates:
         marked = self.signs[:, [*LABELS, NUMBER["announces"], NUMBER["option"]]].any(1)
         return np.asarray(~self.asking & ~marked)
 
-    def states_inside(self) -> _Bools:
-        """Return whether a unit of each run does not ask for anything."""
-        total = _sums(~self.asking)
-        return np.asarray(total[self.stop] > total[self.first])
-
     def asks_outside(self) -> _Bools:
         """Return whether a unit outside each run asks for something."""
         total = _sums(self.asking)

@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 from . import patterns
 from .quotes import QUOTES, closing_quote
-from .words import (
-    count_words,
-)
+from .words import count_words
 
 MOST = 32  # units of a text
 _WINDOW = 8000  # characters at either end of a text that are divided into sentences

@@ -50,7 +50,9 @@ def test_words_of_a_script_without_blanks_are_counted(ifcurate: Command, folder:
     assert ifcurate("inspect a.jsonl --json").json()["words"]["response"]["most"] > 3
 
 
-def test_explain_says_which_rules_were_tried_and_why_not(ifcurate: Command, folder: Path) -> None:
+def test_explain_says_which_contexts_were_tried_and_why_not(
+    ifcurate: Command, folder: Path
+) -> None:
     alone = {"id": "alone", "prompt": f"Passage: {PASSAGE}", "completion": "x"}
     write_jsonl(folder / "a.jsonl", [ROW, alone])
     told = ifcurate("inspect a.jsonl --explain alone")
@@ -63,6 +65,13 @@ def test_explain_says_which_rules_were_tried_and_why_not(ifcurate: Command, fold
     refused = ifcurate("inspect a.jsonl --explain nobody")
     assert refused.code == 1
     assert "no row has this id or number" in refused.err
+
+
+def test_explain_shows_square_brackets_of_a_text(ifcurate: Command, folder: Path) -> None:
+    prompt = "Context: The [bold]mill[/bold] is [x] old.\n\nHow old is the mill?"
+    write_jsonl(folder / "a.jsonl", [{"id": "a", "prompt": prompt, "completion": "x"}])
+    told = ifcurate("inspect a.jsonl --explain a").out
+    assert told.count("[bold]mill[/bold] is [x] old.") == 2  # in the text, and in the table
 
 
 def test_a_likely_context_that_is_not_read_comes_with_the_line_to_paste(

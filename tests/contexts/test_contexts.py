@@ -87,6 +87,30 @@ def test_a_passage_alone_is_no_context_and_the_reason_is_given() -> None:
     assert [f.rule for f in elsewhere] == ["label"]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "What is the capital of France?",
+        "My order has not arrived. What should I do?",
+        "Give me 5 names for a cat, please.",
+        "Can you help me plan a trip to Rome? I have three days.",
+        "博物馆什么时候开门？",
+        "Thank you for your help!",
+        "Yes, it was the second one.",
+    ],
+)
+def test_a_question_or_a_reply_is_no_context_where_the_request_is_elsewhere(message: str) -> None:
+    assert find_context(message, must_ask=False) == []
+
+
+def test_a_long_message_is_a_context_where_the_request_is_elsewhere() -> None:
+    text = " ".join(f"The mill of village {n} has two wheels and a barn." for n in range(6))
+    (found,) = find_context(text, must_ask=False)
+    assert text[found.start : found.end] == text
+    short = explain_context("The mill has two wheels and a barn.", must_ask=False)
+    assert "only if it is long" in short.reason
+
+
 def test_examples_cut_what_was_found() -> None:
     text = "Passage: The mill has two wheels.\n\nQuestion: How many wheels has the mill?"
     (f,) = find_context(text)

@@ -146,7 +146,7 @@ def _merge(
 def read_rows(
     parts: tuple[str, ...], rows: Sequence[str], responses: Mapping[str, str]
 ) -> list[Row]:
-    """Return at most `READ` rows, spread over all; none if too few fit the parts."""
+    """Return at most `READ` rows, one of every n; none if too few fit the parts."""
     blank = LearnedTemplate(parts, (), 0, 0.0, 0.0)
     fitting = [(row, slots) for row in rows if (slots := match_template(row, blank)) is not None]
     if len(fitting) < 0.9 * len(rows):

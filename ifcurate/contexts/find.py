@@ -148,8 +148,12 @@ def _try_runs(text: str, min_confidence: float, *, must_ask: bool) -> list[Tried
 
 
 def _is_long_text(text: str) -> bool:
-    """Return whether a message without a request is more than a reply such as "Thank you!"."""
-    return n_words(text, 0, len(text)) >= _LEAST_WORDS and not asks(text)
+    """Return whether a message is more than a reply such as "Thank you!", and asks for nothing.
+
+    One long sentence may be an order in unknown words.
+    """
+    is_long = n_words(text, 0, len(text)) >= _LEAST_WORDS and len(divide(text)) >= 3
+    return is_long and not asks(text)
 
 
 def _asks_at_end(text: str) -> bool:

@@ -242,3 +242,8 @@ def test_the_end_of_a_question_is_no_template() -> None:
 def test_a_question_is_no_context_of_a_request_elsewhere() -> None:
     for text in ("Who painted The Cliff?", "Which city is the capital of Ruda?"):
         assert find_context(text, must_ask=False) == []
+
+
+def test_one_long_sentence_in_an_earlier_turn_is_no_context() -> None:
+    text = "Investigate the cause of repeated faults " + "in the pumps of the mill " * 20 + "."
+    assert find_context(text, must_ask=False) == []

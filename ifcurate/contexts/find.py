@@ -26,8 +26,9 @@ from .spans import ContextSpan, make_spans
 from .units import divide
 from .words import Language, add_languages, is_added_label, n_words
 
+#: The kinds that no mark shows. In a message whose request is elsewhere, they need more words.
 _UNMARKED = ("paragraph", "sentence")
-_LEAST_WORDS = 40  # of a message without marks that is a context by itself
+_LEAST_WORDS = 40
 _TRIED = 6  # runs that are tried before there is no context
 # Added to a text whose request is elsewhere, so that it is read as a prompt.
 _REQUEST = "\n\nAnswer the question. What is it?"

@@ -42,6 +42,16 @@ class Candidates:
         return cls(units, signs, words, _find_alike(text, units), first, stop + 1)
 
     @cached_property
+    def gaps(self) -> NDArray[np.intp]:
+        """The gap before each unit and after the last; 3 at both ends of the text."""
+        return np.array([3, *(unit.gap for unit in self.units[1:]), 3])
+
+    @cached_property
+    def unit_before(self) -> NDArray[np.intp]:
+        """The unit before each run; the number of units where there is none."""
+        return np.where(self.first > 0, self.first - 1, len(self.units))
+
+    @cached_property
     def asking(self) -> _Bools:
         """Whether a unit asks for something."""
         return np.asarray(self.signs[:, list(ASKING)].any(1))
@@ -91,7 +101,6 @@ def describe(c: Candidates) -> Iterator[tuple[str, Array]]:
     n_inside = length[stop] - length[first]
     n_outside = np.maximum(length[n] - n_inside, 1)
     beyond = np.concatenate([c.signs, np.zeros((1, len(SIGNS)), np.float32)])
-    last_left = np.where(first > 0, first - 1, n)
 
     yield "inside", (inside > 0).astype(np.float32)
     yield "inside, share", (weighed[stop] - weighed[first]) / np.maximum(n_inside, 1)[:, None]
@@ -101,17 +110,16 @@ def describe(c: Candidates) -> Iterator[tuple[str, Array]]:
     outside = weighed[n] - weighed[stop] + weighed[first]
     yield "outside, share", outside / n_outside[:, None]
     yield "outside, number", np.minimum(before + after, 6) / 3
-    yield "unit before", beyond[last_left]
+    yield "unit before", beyond[c.unit_before]
     yield "unit after", beyond[stop]
     yield "first unit", c.signs[first]
     yield "last unit", c.signs[stop - 1]
-    gaps = np.array([3, *(unit.gap for unit in c.units[1:]), 3])
-    yield "gap before", np.eye(4, dtype=np.float32)[gaps[first]]
-    yield "gap after", np.eye(4, dtype=np.float32)[gaps[stop]]
-    yield "gaps", _compare_gaps(gaps, first, stop)
+    yield "gap before", np.eye(4, dtype=np.float32)[c.gaps[first]]
+    yield "gap after", np.eye(4, dtype=np.float32)[c.gaps[stop]]
+    yield "gaps", _compare_gaps(c.gaps, first, stop)
     yield "size", _sizes(n_inside, length[n] - n_inside, first, stop, n)
     yield "requests", _requests(c, inside, before, after, beyond)
-    yield "remains", _remains(c, n_inside, gaps)
+    yield "remains", _remains(c, n_inside)
 
 
 def _columns(*values: NDArray[np.generic]) -> Array:
@@ -176,10 +184,9 @@ def _requests(c: Candidates, inside: Array, before: Array, after: Array, beyond:
     asks_after = total[n] > total[c.stop]
     n_inside = total[c.stop] - total[c.first]
     outside = before + after
-    left = beyond[np.where(c.first > 0, c.first - 1, n)]
+    left = beyond[c.unit_before]
     first, last = c.signs[c.first], c.signs[c.stop - 1]
-    gaps = np.array([3, *(unit.gap for unit in c.units[1:]), 3])
-    on_line, ends_line = gaps[c.first] == 0, gaps[c.stop] > 0
+    on_line, ends_line = c.gaps[c.first] == 0, c.gaps[c.stop] > 0
 
     def has(signs: Array, sign: str) -> _Bools:
         return np.asarray(signs[:, NUMBER[sign]] > 0)
@@ -229,14 +236,14 @@ def _requests(c: Candidates, inside: Array, before: Array, after: Array, beyond:
     )
 
 
-def _remains(c: Candidates, n_inside: Array, gaps: NDArray[np.intp]) -> Array:
+def _remains(c: Candidates, n_inside: Array) -> Array:
     """Return how much text that states something is outside and inside, and beside the ends."""
     stated = _sums(c.stating * c.words)
     inside = stated[c.stop] - stated[c.first]
     left = stated[-1] - inside
     around = np.concatenate([c.stating, [False]])
     spoken = np.concatenate([c.signs[:, NUMBER["speaker"]], [0]]) > 0
-    before = np.where(c.first > 0, c.first - 1, len(c.units))
+    before = c.unit_before
     has_alike = _sums(c.alike[:-1])
     forms = [
         np.concatenate([c.signs[:, NUMBER[sign]], [0]]) > 0
@@ -250,8 +257,8 @@ def _remains(c: Candidates, n_inside: Array, gaps: NDArray[np.intp]) -> Array:
         inside / np.maximum(n_inside, 1),
         inside == 0,
         inside / np.maximum(stated[-1], 1),
-        *(around[before] & (gaps[c.first] == gap) for gap in range(3)),
-        *(around[c.stop] & (gaps[c.stop] == gap) for gap in range(3)),
+        *(around[before] & (c.gaps[c.first] == gap) for gap in range(3)),
+        *(around[c.stop] & (c.gaps[c.stop] == gap) for gap in range(3)),
         c.alike[c.first],
         c.alike[c.stop],
         has_alike[c.stop] > has_alike[np.minimum(c.first + 1, len(c.units))],

@@ -28,6 +28,7 @@ SENSITIVITY: Final = pl.Schema(
 )
 MOST_NEAR: Final = 5  # rows of each label at each cut
 CROWD: Final = 1000  # rows of each label at each cut that are compared by their keys
+SLICE: Final = 100_000  # rows that are compared at once
 _CELL: Final = ("group", "statistic", "label")
 NEAREST: Final = pl.Schema(
     {
@@ -48,14 +49,9 @@ MovedCut = tuple[float, list[int]]
 
 def find_nearest(scores: pl.LazyFrame, labelled: pl.DataFrame) -> pl.DataFrame:
     """Return the rows nearest to their cut, by ascending value; `labelled` is of `label_rows`."""
-    distance = (pl.col("value") - pl.col("threshold")).abs().alias("distance")
-    rows = labelled.lazy().with_row_index("place").filter(pl.col("label").is_not_null())
-    cells = rows.select(*_CELL, distance).group_by(_CELL)
-    limits = cells.agg(pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit"))
-    near = rows.with_columns(distance).join(limits, on=_CELL)
-    near = near.filter(pl.col("distance") <= pl.col("limit"))
-    few = near.sort("distance", "place").group_by(_CELL).head(CROWD).drop("reason")
-    found = few.collect(engine="streaming")
+    rows = labelled.with_row_index("place")
+    pieces = [_crowd(piece) for piece in (rows.clear(), *rows.iter_slices(SLICE))]
+    found = _crowd(pl.concat(pieces))
     # Filtering by value lets polars skip the texts of rows that do not match.
     values = found["value"].implode()
     same = [pl.col(name).cast(pl.Float64).is_in(values) for name in found["statistic"].unique()]
@@ -67,6 +63,15 @@ def find_nearest(scores: pl.LazyFrame, labelled: pl.DataFrame) -> pl.DataFrame:
     return in_order.select(pl.col(name).cast(kind) for name, kind in NEAREST.items())
 
 
+def _crowd(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of each cell that are as near to the cut as the `MOST_NEAR` nearest."""
+    distance = (pl.col("value") - pl.col("threshold")).abs().alias("distance")
+    labelled = rows.filter(pl.col("label").is_not_null()).with_columns(distance)
+    in_order = labelled.sort("distance", "place")
+    limit = pl.col("distance").head(MOST_NEAR).last().over(_CELL)
+    return in_order.filter(pl.col("distance") <= limit).group_by(_CELL).head(CROWD)
+
+
 def move_cuts(group: Group, rules: Sequence[CutRule]) -> list[list[MovedCut]]:
     """Return the cuts by each rule that are tried instead, with the cut itself."""
     return [
@@ -74,7 +79,7 @@ def move_cuts(group: Group, rules: Sequence[CutRule]) -> list[list[MovedCut]]:
             (at, apportion(n_below, group.bins.sizes))
             for at, n_below in _steps(rule, cut.cuts[0], ranked)
         ]
-        for rule, cut, ranked in zip(rules, group.cuts, group.whole.ranked, strict=True)
+        for rule, cut, ranked in zip(rules, group.cuts, group.ranked, strict=True)
     ]
 
 

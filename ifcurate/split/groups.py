@@ -135,13 +135,13 @@ class Group:
     """The usable rows of all sources or of one, with the parts that are cut separately."""
 
     name: str
-    whole: Part
+    ranked: tuple[FloatArray, ...]  # all values of each rule in ascending order
     bins: LengthBins
     parts: tuple[Part, ...]  # one for each bin of response length
     cuts: tuple[GroupCut, ...]  # one for each rule
 
     def __len__(self) -> int:
-        return len(self.whole.places)
+        return len(self.ranked[0])
 
     def find_above(self, order: TieOrder) -> list[list[BoolArray]]:
         """Return which rows are above the cuts: [part][rule]."""
@@ -185,4 +185,4 @@ def _as_group(row: pl.DataFrame, rules: Sequence[CutRule]) -> Group:
         cut_group(name, whole.ranked[i], bins, [part.ranked[i] for part in parts], rule)
         for i, rule in enumerate(rules)
     )
-    return Group(name, whole, bins, tuple(parts), tuple(cuts))
+    return Group(name, whole.ranked, bins, tuple(parts), tuple(cuts))

@@ -249,7 +249,7 @@ class SplitCuts:
             histograms={
                 (group.name, rule.statistic): histogram
                 for group in self.groups
-                for rule, ranked in zip(self.plan.rules, group.whole.ranked, strict=True)
+                for rule, ranked in zip(self.plan.rules, group.ranked, strict=True)
                 if (histogram := count_bins(ranked)) is not None
             },
         )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 
 from ifcurate.contexts import model
 from ifcurate.contexts.lines import NUMBER, SIGNS, read_signs
-from ifcurate.contexts.model import Candidates, describe, describe_none, rank, read_weights
-from ifcurate.contexts.units import MOST, divide
+from ifcurate.contexts.model import N_WORDS, Candidates, describe_units, rank, read_words
+from ifcurate.contexts.units import MOST, Unit, divide
+from tools.contexts.fit import make_example
+from tools.contexts.marked import Marked
+from tools.contexts.network import N_NETWORKS, Batch, Network, fit_networks
 
 PROMPT = "Passage: The mill has two wheels. One turns.\n\nWho built it?\nAnswer:"
 
@@ -70,15 +74,35 @@ def test_signs_tell_a_question_from_a_statement() -> None:
     assert signs[4, NUMBER["answer label"]] == 1
 
 
-def test_features_have_a_row_for_each_run_and_a_weight_for_each_column() -> None:
-    candidates = Candidates.of(PROMPT, divide(PROMPT))
-    weights = read_weights()
-    groups = dict(describe(candidates))
-    assert {*groups, "none", "slots"} == {*weights}
-    for name, features in groups.items():
-        assert features.shape == (5 * 6 // 2, len(weights[name]))
-        assert np.isfinite(features).all()
-    assert describe_none(candidates).shape == weights["none"].shape
+def test_a_unit_has_features_and_words() -> None:
+    units = divide(PROMPT)
+    features = describe_units(Candidates.of(PROMPT, units))
+    assert len(features) == 5
+    assert np.isfinite(features).all()
+    words, ends = read_words(PROMPT, units[1])
+    assert len(words) == 6  # "The mill has two wheels." with its full stop
+    assert len(ends) == 3 + 1 + 3
+    assert {*words, *ends} <= set(range(N_WORDS))
+    assert read_words("THE MILL", Unit(0, 8, 2)) == read_words("the mill", Unit(0, 8, 2))
+
+
+def test_the_networks_score_each_run_as_in_torch() -> None:
+    example = make_example(Marked(PROMPT, [(9, 43)], [], "", "t", "f"))
+    assert example is not None
+    weights = fit_networks([example], n=2, epochs=1)
+    with mock.patch.object(model, "read_weights", return_value=weights):
+        ranking = rank(PROMPT)
+    assert ranking is not None
+    scores = []
+    for k in range(2):
+        network = Network(example.units.shape[1]).eval()
+        with torch.no_grad():
+            for name, values in network.values.items():
+                values.copy_(torch.tensor(weights[name][k]))
+            runs, none = network(Batch([example]))
+        scores.append(torch.cat([none, runs]))
+    expected = torch.softmax(torch.stack(scores).mean(0), 0).numpy()
+    assert [ranking.none, *ranking.probabilities] == pytest.approx(expected, abs=1e-5)
 
 
 def test_probabilities_are_shares_of_all_runs_and_none() -> None:
@@ -92,8 +116,11 @@ def test_probabilities_are_shares_of_all_runs_and_none() -> None:
     assert rank(" ") is None
 
 
-def test_the_weights_are_numbers_in_a_text_file() -> None:
-    path = Path(model.__file__).with_name("weights.json")
-    groups = json.loads(path.read_text("utf-8"))
-    assert all(isinstance(value, float) for values in groups.values() for value in values)
-    assert path.stat().st_size < 20_000
+def test_the_weights_are_numbers_of_16_bits_for_each_network() -> None:
+    path = Path(model.__file__).with_name("weights.npz")
+    with np.load(path, allow_pickle=False) as arrays:
+        weights = dict(arrays)
+    assert {values.dtype for values in weights.values()} == {np.dtype(np.float16)}
+    assert weights["words"].shape[:2] == (N_NETWORKS, N_WORDS)
+    assert all(np.isfinite(values).all() for values in weights.values())
+    assert path.stat().st_size < 700_000

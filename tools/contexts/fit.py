@@ -1,20 +1,20 @@
 """Fit the weights of `ifcurate.contexts.model` and `slots` on marked prompts.
 
 ``python -m tools.contexts.fit [--public FILE] [--marked FILE ...] [--without FILE ...]`` fits
-on all marked prompts and writes the weights. It also fits on four fifths of the families and
-measures on the other fifth, five times. It takes a quarter of an hour on two cores.
+on all marked prompts and writes the weights. It also fits on four of five folds and measures on the
+other, five times. The prompts that one person wrote are in one fold, since people repeat
+themselves. It takes MINUTES on two cores.
 
-A prompt gives one example: its runs of units, and which of them are right. A template gives
-several: its options, as the model read them when its family was not fitted on. Both are
-conditional logits, fitted by Adam with a quadratic penalty. One thread, the same seed and the
-same prompts give the same weights.
+A prompt gives one example: its runs of units, and which of them are right. The networks are
+fitted on these examples. A template gives several: its options, as the networks read them when
+its fold was not fitted on. The weights of the options are a conditional logit, fitted by Adam
+with a quadratic penalty. One thread, the same seed and the same prompts give the same weights.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import multiprocessing
 import random
 from collections import Counter, defaultdict
@@ -32,29 +32,26 @@ from numpy.typing import NDArray
 from ifcurate.contexts import find, learn, model, slots
 from ifcurate.contexts.kinds import KINDS
 from ifcurate.contexts.learned_template import LearnedTemplate, find_in_template
-from ifcurate.contexts.model import Candidates, describe, describe_none
+from ifcurate.contexts.model import Candidates, Weights, describe_units, read_words
 from ifcurate.contexts.units import divide
 from tools.contexts.marked import Marked, read_marked, read_own, read_public, read_without
+from tools.contexts.network import Example, fit_networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ifcurate.contexts.spans import ContextSpan
 
-WEIGHTS = Path(model.__file__).with_name("weights.json")
+WEIGHTS = Path(model.__file__).with_name("weights.npz")
 FOLDS = 5
-Weights = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Example:
-    """The candidates of one prompt."""
-
-    features: NDArray[np.float16]  # runs x features
-    none: NDArray[np.float32]  # features of "no context"
-    right: NDArray[np.bool_]  # "no context", then the runs
-    costly: NDArray[np.bool_]  # a part of the request is cut, or there is no context
-    weight: float
+#: The collections of each fold, by writer.
+WRITERS = (
+    {"tasks", "records"},
+    {"fourth", "data", "everyday"},
+    {"chats", "passages", "own", "layout", "kept", "nlp"},
+    {"templates", "languages", "shapes"},
+    {"public", "choices"},
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,11 @@ class Choice:
 
 
 def fold_of(row: Marked) -> int:
-    """Return the fold of a row: that of its family."""
+    """Return the fold of a row: that of its writer or, where nobody is known, of its family."""
+    collection = row.family.split("-")[0]
+    for fold, collections in enumerate(WRITERS):
+        if collection in collections:
+            return fold
     return int(hashlib.md5(row.family.encode()).hexdigest(), 16) % FOLDS
 
 
@@ -83,73 +84,19 @@ def make_example(row: Marked) -> Example | None:
     runs = list(zip(starts, ends, strict=True))
     right = np.array([not row.contexts, *(row.is_right(*run) for run in runs)])
     costly = [row.is_damaged(*run) or not row.contexts for run in runs]
-    features = np.hstack([values for _, values in describe(c)]).astype(np.float16)
     if not right.any():
         return None
-    costly_or_none = np.array([False, *costly]) & ~right
-    return Example(features, describe_none(c), right, costly_or_none, row.weight)
-
-
-def group_sizes() -> list[tuple[str, int]]:
-    """Return the groups of features and how many each has."""
-    text = "What?\n\nA text."
-    c = Candidates.of(text, divide(text))
-    return [(name, values.shape[1]) for name, values in describe(c)]
-
-
-def fit_model(examples: Sequence[Example], *, epochs: int = 6, penalty: float = 1e-3) -> Weights:
-    """Fit the weights of the runs; a costly mistake counts as a nat more probable than it is."""
-    torch.manual_seed(0)
-    order, rng = list(range(len(examples))), random.Random(0)
-    some = np.concatenate([e.features[::9] for e in examples[::3]]).astype(np.float32)
-    mean, scale = some.mean(0), np.maximum(some.std(0), 0.1)
-    runs = torch.zeros(len(mean), requires_grad=True)
-    none = torch.zeros(len(examples[0].none), requires_grad=True)
-    rate, size = 3e-3, 16
-    optimizer = torch.optim.Adam([runs, none], lr=rate)
-    n_steps, step = epochs * len(order) // size, 0
-    for _ in range(epochs):
-        rng.shuffle(order)
-        for at in range(0, len(order), size):
-            batch = [examples[k] for k in order[at : at + size]]
-            features = np.concatenate([e.features for e in batch]).astype(np.float32)
-            scores = torch.from_numpy((features - mean) / scale) @ runs
-            empty = torch.from_numpy(np.stack([e.none for e in batch])) @ none
-            loss = penalty * size * ((runs**2).sum() + (none**2).sum())
-            for k, (e, of_runs) in enumerate(
-                zip(batch, _split(scores, [len(e.features) for e in batch]), strict=True)
-            ):
-                all_scores = torch.cat([empty[k : k + 1], of_runs])
-                all_scores = all_scores + torch.from_numpy(e.costly.astype(np.float32))
-                loss = loss + e.weight * _surprise(all_scores, torch.from_numpy(e.right))
-            optimizer.zero_grad()
-            (loss / size).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            step += 1
-            optimizer.param_groups[0]["lr"] = rate * max(1 - step / n_steps, 0) + 1e-5
-    return _as_groups(runs.detach().numpy() / scale, none.detach().numpy(), mean)
-
-
-def _split(scores: torch.Tensor, sizes: list[int]) -> tuple[torch.Tensor, ...]:
-    parts: tuple[torch.Tensor, ...] = torch.split(scores, sizes)
-    return parts
-
-
-def _surprise(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return minus the logarithm of the probability of the right candidates."""
-    return torch.logsumexp(scores, 0) - torch.logsumexp(scores[right], 0)
-
-
-def _as_groups(
-    runs: NDArray[np.float32], none: NDArray[np.float32], mean: NDArray[np.float32]
-) -> Weights:
-    """Return the weights by group, for features as they are."""
-    none = none.copy()
-    none[0] += float((mean * runs).sum())
-    sizes = group_sizes()
-    ends = np.cumsum([n for _, n in sizes])[:-1]
-    named = zip(sizes, np.split(runs, ends), strict=True)
-    return {**{name: values for (name, _), values in named}, "none": none}
+    words = [read_words(row.text, unit) for unit in units]
+    return Example(
+        units=describe_units(c),
+        words=[of_unit for of_unit, _ in words],
+        ends=[at_ends for _, at_ends in words],
+        first=c.first,
+        stop=c.stop,
+        right=right,
+        costly=np.array([False, *costly]) & ~right,
+        weight=row.weight,
+    )
 
 
 # ---------------------------------------------------------------------------- templates
@@ -332,19 +279,16 @@ _SHARED: dict[str, Any] = {}
 def _fit_fold(fold: int) -> tuple[Weights, list[Choice]]:
     torch.set_num_threads(1)
     rows, examples, folds = _SHARED["rows"], _SHARED["examples"], _SHARED["folds"]
-    weights = fit_model([e for k, e in examples.items() if folds[k] != fold])
+    weights = fit_networks([e for k, e in examples.items() if folds[k] != fold])
     with use_weights(weights):
         part = [row for row, of in zip(rows, folds, strict=True) if of == fold]
         return weights, collect_choices(part, fold)
 
 
 def write_weights(weights: Weights, path: Path = WEIGHTS) -> None:
-    """Write the weights with four digits after the point, a line for each group."""
-    lines = [
-        f"{json.dumps(name)}: {json.dumps([round(float(v), 4) for v in values])}"
-        for name, values in weights.items()
-    ]
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    """Write the weights as numbers of 16 bits. The same weights give the same bytes."""
+    arrays: Any = {name: values.astype(np.float16) for name, values in weights.items()}
+    np.savez_compressed(path, **arrays)
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -363,7 +307,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     examples = {k: e for k, row in enumerate(rows) if (e := make_example(row)) is not None}
     print(f"{len(rows)} prompts; {len(rows) - len(examples)} have no right candidate", flush=True)
     weights, choices = _fit_folds(rows, examples, folds)
-    write_weights({**fit_model(list(examples.values())), "slots": fit_slots(choices)})
+    write_weights({**fit_networks(list(examples.values())), "slots": fit_slots(choices)})
     measure(rows, folds, weights, choices)
 
 

@@ -1,1 +1,1 @@
-"""Fit the weights of the model that finds contexts (`ifcurate/contexts/weights.json`)."""
+"""Fit the weights of the model that finds contexts (`ifcurate/contexts/weights.npz`)."""

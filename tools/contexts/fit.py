@@ -47,10 +47,10 @@ FOLDS = 5
 #: The collections of each fold, by writer.
 WRITERS = (
     {"tasks", "records"},
-    {"fourth", "data", "everyday"},
+    {"fourth", "data", "everyday", "wishes"},
     {"chats", "passages", "own", "layout", "kept", "nlp"},
-    {"templates", "languages", "shapes"},
-    {"public", "choices"},
+    {"templates", "languages", "shapes", "datasets"},
+    {"public", "choices", "ordinary"},
 )
 
 
@@ -260,26 +260,29 @@ def measure(
         print(f"{kind.name}: {kinds[kind.name, True]} of {n}")
 
 
-def _fit_folds(
+def _fit_all(
     rows: Sequence[Marked], examples: dict[int, Example], folds: Sequence[int]
-) -> tuple[list[Weights], list[Choice]]:
-    """Return the weights fitted without each fold, and the choices that they meet in it."""
+) -> tuple[Weights, list[Weights], list[Choice]]:
+    """Return the weights fitted on all, those fitted without each fold, and their choices in it."""
     _SHARED.update(rows=rows, examples=examples, folds=folds)
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        results = pool.map(_fit_fold, range(FOLDS), chunksize=1)
-    weights = [fitted for fitted, _ in results]
-    choices = [choice for _, of_fold in results for choice in of_fold]
-    return weights, choices
+        results = pool.map(_fit_without, [None, *range(FOLDS)], chunksize=1)
+    (of_all, _), *of_folds = results
+    choices = [choice for _, of_fold in of_folds for choice in of_fold]
+    return of_all, [weights for weights, _ in of_folds], choices
 
 
-#: What the processes that fit without one fold inherit: it is large.
+#: What the processes inherit: it is large.
 _SHARED: dict[str, Any] = {}
 
 
-def _fit_fold(fold: int) -> tuple[Weights, list[Choice]]:
+def _fit_without(fold: int | None) -> tuple[Weights, list[Choice]]:
+    """Fit without a fold, and collect the choices in it."""
     torch.set_num_threads(1)
     rows, examples, folds = _SHARED["rows"], _SHARED["examples"], _SHARED["folds"]
     weights = fit_networks([e for k, e in examples.items() if folds[k] != fold])
+    if fold is None:
+        return weights, []
     with use_weights(weights):
         part = [row for row, of in zip(rows, folds, strict=True) if of == fold]
         return weights, collect_choices(part, fold)
@@ -306,8 +309,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     folds = [fold_of(row) for row in rows]
     examples = {k: e for k, row in enumerate(rows) if (e := make_example(row)) is not None}
     print(f"{len(rows)} prompts; {len(rows) - len(examples)} have no right candidate", flush=True)
-    weights, choices = _fit_folds(rows, examples, folds)
-    write_weights({**fit_networks(list(examples.values())), "slots": fit_slots(choices)})
+    of_all, weights, choices = _fit_all(rows, examples, folds)
+    write_weights({**of_all, "slots": fit_slots(choices)})
     measure(rows, folds, weights, choices)
 
 

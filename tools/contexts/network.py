@@ -19,8 +19,8 @@ from ifcurate.contexts.model import N_WORDS, Weights
 
 N_NETWORKS = 3
 WIDTH, HIDDEN, WORD, LAYERS = 64, 64, 8, 2
-DROPOUT = 0.5
-EPOCHS, BATCH, RATE = 10, 16, 2e-3
+DROPOUT = 0.6
+EPOCHS, BATCH, RATE = 12, 16, 2e-3
 PENALTY, PENALTY_OF_WORDS = 1e-4, 1e-3
 
 

@@ -29,6 +29,7 @@ from .words import Language, add_languages, is_added_label, n_words
 #: The kinds that no mark shows. In a message whose request is elsewhere, they need more words.
 _UNMARKED = ("paragraph", "sentence")
 _LEAST_WORDS = 40
+_LABEL_WORDS = 2  # a longer label of an unknown kind may be a sentence: "Two people talk:"
 _TRIED = 6  # runs that are tried before there is no context
 # Added to a text whose request is elsewhere, so that it is read as a prompt.
 _REQUEST = "\n\nAnswer the question. What is it?"
@@ -253,7 +254,8 @@ def _is_mark(c: Candidates, unit: int) -> bool:
         return False
     if _has(c, unit, (*_TEXT_LABELS, *_OPENING)):
         return True
-    return _has(c, unit, ("other label", "answer label")) and not c.asking[unit]
+    is_label = _has(c, unit, ("other label", "answer label")) and c.words[unit] <= _LABEL_WORDS
+    return bool(is_label and not c.asking[unit])
 
 
 def _kind(c: Candidates, first: int, stop: int) -> str:

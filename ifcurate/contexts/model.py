@@ -117,7 +117,7 @@ def read_words(text: str, unit: Unit) -> tuple[list[int], list[int]]:
 
 @lru_cache(maxsize=1 << 16)
 def _row(word: str) -> int:
-    return zlib.crc32(word.encode()) % N_WORDS
+    return zlib.crc32(word.encode("utf-8", "replace")) % N_WORDS
 
 
 # ----------------------------------------------------------------------------- network
@@ -134,15 +134,15 @@ def read_weights() -> Weights:
 def _score(text: str, c: Candidates, weights: Weights) -> tuple[float, Array]:
     """Return the score of "no context" and those of the runs: the means of all networks."""
     described = describe_units(c)
-    words = [read_words(text, unit) for unit in c.units]
+    of_words = []  # of each unit: networks x numbers
+    for unit in c.units:
+        words, ends = read_words(text, unit)
+        of_all, at_ends = weights["words"][:, words].mean(1), weights["ends"][:, ends].sum(1)
+        of_words.append(np.hstack([of_all, at_ends]))
     scores = []
-    for k in range(len(weights["none score"])):
+    for k, of_units in enumerate(np.stack(of_words, 1)):
         w = {name: values[k] for name, values in weights.items() if name != "slots"}
-        of_words = [
-            np.concatenate([w["words"][rows].mean(0), w["ends"][at_ends].sum(0)])
-            for rows, at_ends in words
-        ]
-        scores.append(_score_runs(np.hstack([described, np.stack(of_words)]), c, w))
+        scores.append(_score_runs(np.hstack([described, of_units]), c, w))
     mean = np.stack(scores).mean(0)
     return float(mean[0]), mean[1:].astype(np.float32)
 
@@ -156,15 +156,14 @@ def _score_runs(inputs: Array, c: Candidates, w: Weights) -> Array:
         whole = np.broadcast_to(h.sum(0) / n, (n, h.shape[1]))
         near = np.hstack([h[:-2], h[1:-1], h[2:], whole])
         h[1:-1] += np.maximum(near @ layer + bias, 0)
-    total = _sums(h[1:-1])
-    n_inside = (stop - first)[:, None]
-    inside = total[stop] - total[first]
-    outside = (total[n] - inside) / np.maximum(n - n_inside, 1)
-    before, begins, ends, after, within, without = w["run"]
-    hidden = (h @ before)[first] + (h @ begins)[first + 1] + (h @ ends)[stop]
-    hidden += (h @ after)[stop + 1] + (inside / n_inside) @ within + outside @ without
-    runs = np.maximum(hidden + w["run bias"], 0) @ w["run score"]
-    whole = np.concatenate([total[n] / n, h.max(0)])
+    before, begins, ends, after, within, without = (h @ role for role in w["run"])
+    inside, outside = _sums(within[1:-1]), _sums(without[1:-1])
+    n_inside = (stop - first)[:, None].astype(np.float32)
+    hidden = before[first] + begins[first + 1] + ends[stop] + after[stop + 1] + w["run bias"]
+    hidden += (inside[stop] - inside[first]) / n_inside
+    hidden += (outside[n] - outside[stop] + outside[first]) / np.maximum(n - n_inside, 1)
+    runs = np.maximum(hidden, 0, out=hidden) @ w["run score"]
+    whole = np.concatenate([h.sum(0) / n, h.max(0)])
     none = np.maximum(whole @ w["none"] + w["none bias"], 0) @ w["none score"] + w["none base"]
     return np.concatenate([[none], runs])
 

@@ -3,7 +3,7 @@
 ``python -m tools.contexts.fit [--public FILE] [--marked FILE ...] [--without FILE ...]`` fits
 on all marked prompts and writes the weights. It also fits on four of five folds and measures on the
 other, five times. The prompts that one person wrote are in one fold, since people repeat
-themselves. It takes MINUTES on two cores.
+themselves. It takes 25 minutes on two cores.
 
 A prompt gives one example: its runs of units, and which of them are right. The networks are
 fitted on these examples. A template gives several: its options, as the networks read them when

@@ -1,4 +1,4 @@
-"""Prompts in which a person marked the context and the request.
+"""Prompts in which the context and the request are marked.
 
 `prompts/*.jsonl` were written for this. A line has a `form`: the prompt with its contexts
 between ⟦ and ⟧ and its requests between ‹ and ›, a `response`, and often a `template` that

@@ -259,7 +259,6 @@ ASKING = tuple(
     NUMBER[sign]
     for sign in ("question", "instruction", "request", "wishes", "question label", "wanted label")
 )
-LABELS = tuple(NUMBER[sign] for sign in (*_LABEL_KINDS.values(), "wanted label", "colon"))
 
 Array = NDArray[np.float32]
 

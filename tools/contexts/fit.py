@@ -1,8 +1,8 @@
 """Fit the weights of `ifcurate.contexts.model` and `slots` on marked prompts.
 
 ``python -m tools.contexts.fit [--public FILE] [--marked FILE ...] [--without FILE ...]`` fits
-on all marked prompts and writes the weights. It also fits on four of five folds and measures on the
-other, five times. The prompts that one person wrote are in one fold, since people repeat
+on all marked prompts and writes the weights. It also fits on four of five folds and measures
+on the other, five times. The prompts of one writer are in one fold, since writers repeat
 themselves. It takes 25 minutes on two cores.
 
 A prompt gives one example: its runs of units, and which of them are right. The networks are

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _DECIDING: Final = ("contexts", "data", "prompts", "records.py")
-_KINDS: Final = (".py", ".toml", ".json", ".jinja")
 
 
 @functools.cache
@@ -23,7 +22,7 @@ def rules_version() -> str:
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(_PACKAGE.rglob("*")):
         name = path.relative_to(_PACKAGE)
-        if name.parts[0] in _DECIDING and path.suffix in _KINDS:
+        if name.parts[0] in _DECIDING and path.is_file() and path.suffix != ".pyc":
             digest.update(name.as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

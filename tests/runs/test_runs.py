@@ -231,11 +231,12 @@ def test_the_version_of_the_rules_depends_on_their_code_and_data(
 ) -> None:
     monkeypatch.setattr("ifcurate.prompts.rules._PACKAGE", folder)
     seen = set()
-    for name in ("contexts/languages/en.toml", "data/turns.py", "runs/run.py", "data/x.pyc"):
+    deciding = ("contexts/languages/en.toml", "contexts/weights.npz", "data/turns.py")
+    for name in (*deciding, "runs/run.py", "data/x.pyc", "data/__pycache__/x.pyc"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("x")
         seen.add(rules_version.__wrapped__())
-    assert len(seen) == 2
+    assert len(seen) == len(deciding)
 
 
 def test_changed_data_is_another_run(data: Path, folder: Path) -> None:

@@ -1,8 +1,7 @@
 """Check that a prompt still asks for something without its context.
 
-No cut may remove the only request of a prompt. `asks` decides that, and `shrink` repairs
-a cut that removes it. Windows are bounded, so that the time stays linear in the length
-of the text.
+No cut may remove the only request of a prompt. Windows are bounded, so that the time stays
+linear in the length of the text.
 """
 
 from __future__ import annotations

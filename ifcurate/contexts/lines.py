@@ -76,9 +76,7 @@ def is_instruction(line: str) -> bool:
     return asks_in(line) and not is_spoken(line)
 
 
-_SENTENCE_END = re.compile(
-    r"(?:[.!?…](?:[\"”’»]+(?!\s+[a-z])|[)\]]*)(?=\s)|[。！？؟।][\"”’»」』)]*)\s*"
-)
+_SENTENCE_END = re.compile(rf"{patterns.SENTENCE_END}\s*")
 
 
 def is_request(sentence: str) -> bool:
@@ -189,7 +187,7 @@ def is_directive(body: str, limit: float = 0.6) -> bool:
 
 
 # ------------------------------------------------------------------------------- signs
-_LOOKED_AT = 600  # characters of a unit
+HEAD = 600  # characters of a unit that are looked at
 _PATTERNS = {
     "wishes": patterns.WISH,
     "option": re.compile(rf"^{patterns.OPTION.pattern}"),
@@ -268,9 +266,9 @@ def read_signs(text: str, units: Sequence[tuple[int, int, int]]) -> tuple[Array,
     signs = np.zeros((len(units), len(SIGNS)), np.float32)
     words = np.zeros(len(units), np.float32)
     for row, (start, end, _) in enumerate(units):
-        numbers, n_words = _of_text(text[start : min(end, start + _LOOKED_AT)])
+        numbers, n_words = _of_text(text[start : min(end, start + HEAD)])
         signs[row, list(numbers)] = 1
-        words[row] = n_words if end - start <= _LOOKED_AT else 100
+        words[row] = n_words if end - start <= HEAD else 100
     return signs, words
 
 

@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .lines import ASKING, Array, read_signs
+from .lines import ASKING, HEAD, Array, read_signs
 from .units import Unit, divide
 
 _Bools = NDArray[np.bool_]
@@ -84,7 +84,6 @@ def _sums(values: NDArray[np.generic]) -> Array:
 # ------------------------------------------------------------------------------- units
 N_WORDS: Final = 2048  # rows of the tables of words; a word's row is a hash of it
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+|[^\w\s]")
-_LOOKED_AT = 600  # characters of a unit
 
 
 def describe_units(c: Candidates) -> Array:
@@ -107,7 +106,7 @@ def describe_units(c: Candidates) -> Array:
 
 def read_words(text: str, unit: Unit) -> tuple[list[int], list[int]]:
     """Return the rows of the words of a unit, and those of the words at its ends."""
-    body = text[unit.start : min(unit.end, unit.start + _LOOKED_AT)].lower()
+    body = text[unit.start : min(unit.end, unit.start + HEAD)].lower()
     words = ["0" if word.isdigit() else word for word in _WORD.findall(body)]
     ends = [f"f{i} {word}" for i, word in enumerate(words[:3])]
     ends.append("f01 " + " ".join(words[:2]))

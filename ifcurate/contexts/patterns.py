@@ -15,6 +15,8 @@ _SIGNS = (
     "\u0300-\u036f\u064b-\u065f\u0900-\u0903\u093a-\u094f\u0955-\u0957\u0962\u0963"
     "\u0981-\u0983\u09bc-\u09cd\u09d7\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u200c\u200d"
 )
+# The marks at the end of a sentence, with the quotation marks and brackets that they close.
+SENTENCE_END = r"(?:[.!?…](?:[\"”’»]+(?!\s+[a-z])|[)\]]*)(?=\s|$)|[。！？؟।][\"”’»」』)]*)"
 # A label line: words, perhaps a number or a remark in brackets, a colon.
 LABEL_LINE = re.compile(
     r"^[ \t>]{0,8}(?P<deco>\#{1,6}[ \t]*|\*\*|__)?"

@@ -18,7 +18,7 @@ from .words import count_words
 MOST = 32  # units of a text
 _WINDOW = 8000  # characters at either end of a text that are divided into sentences
 _END = re.compile(
-    r"(?:[.!?…](?:[\"”’»]+(?!\s+[a-z])|[)\]]*)(?=\s|$)|[。！？؟।][\"”’»」』)]*)[ \t]*"
+    rf"{patterns.SENTENCE_END}[ \t]*"
     r"|[:：](?=\s|[\"“„«「『A-Z\u3040-\u9fff])[ \t]*"
 )
 _TAG = re.compile(

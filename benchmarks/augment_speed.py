@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ifcurate.counterfactual.augmenter import iterate_counterfactuals
+from ifcurate.counterfactual.augment import iterate_counterfactuals
 from ifcurate.counterfactual.lexicon.tables import LEXICON
-from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import RowLayout
+from ifcurate.options.augment import AugmentOptions
 from ifcurate.records import Example
 
 SENTENCES = (
@@ -64,7 +64,7 @@ def make_examples(count: int, size: int, answered: float) -> list[Example]:
     return examples
 
 
-def cpu_seconds(examples: list[Example], settings: AugmentSettings, repeat: int) -> float:
+def cpu_seconds(examples: list[Example], settings: AugmentOptions, repeat: int) -> float:
     """Return the median CPU time of some runs over the examples."""
     times = []
     for _ in range(repeat):
@@ -104,7 +104,7 @@ def _process(code: str, repeat: int) -> tuple[float, float]:
 
 def measure(repeat: int) -> dict[str, Any]:
     """Return all figures."""
-    settings = AugmentSettings()
+    settings = AugmentOptions()
     wall, cpu = start_up(repeat)
     result: dict[str, Any] = {
         "cores_used": 1, "start_up_wall_s": round(wall, 3), "start_up_cpu_s": round(cpu, 3),

@@ -101,16 +101,16 @@ def augment(
         _refuse_with_check(options, [name for name, value in others.items() if value])
         _check_file(check, reading.model_copy(update={"turns": "last"}), json=json, quiet=quiet)
         return
-    from ifcurate.pipeline.augmenting import write_augmented
+    from ifcurate.counterfactual.write.output import write_counterfactuals
 
     examples, folder = _find_data(data, reading, run)
     with _progress() as on_row:
-        result = write_augmented(
+        result = write_counterfactuals(
             examples,
-            out_folder or folder,
             options,
-            common.command_line(),
+            out_folder or folder,
             overwrite=overwrite,
+            command=common.command_line(),
             on_row=on_row,
             on_model=_say_model,
         )

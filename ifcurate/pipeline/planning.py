@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ifcurate.counterfactual.settings import read_avoided
+from ifcurate.counterfactual.avoided import read_avoided
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.mixing.components import parse_components
 from ifcurate.mixing.near_duplicates import require_semhash

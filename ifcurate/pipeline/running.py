@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.cards.mixture_card import CARD, render_card, write_card
+from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.exports.export import EXPORT, Export, export_mixture
 from ifcurate.mixing.components import open_component, parse_components
@@ -26,7 +27,6 @@ from ifcurate.options.mix import MixOptions
 from ifcurate.options.report import ReportOptions
 from ifcurate.options.score import ScoreSettings
 from ifcurate.options.split import RescoreOptions
-from ifcurate.pipeline.augmenting import write_augmented
 from ifcurate.pipeline.planning import check_inputs
 from ifcurate.pipeline.recipe import (
     RESULTS,
@@ -198,7 +198,7 @@ def _augment(section: AugmentSection, done: RecipeRun, command: str) -> Path:
         done.skipped.append("augment")
         return folder
     examples = _kept_examples(run, done.filtered) if kept else run_examples(run)
-    result = write_augmented(examples, folder, section, command)
+    result = write_counterfactuals(examples, section, folder, command=command)
     files = {name: path.name for name, path in result.files.items()}
     _seal(folder / _STEP, "augment", identity, files, command)
     return folder

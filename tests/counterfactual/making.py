@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ifcurate.counterfactual.augmenter import iterate_counterfactuals
-from ifcurate.counterfactual.settings import AugmentSettings
+from ifcurate.counterfactual.augment import iterate_counterfactuals
 from ifcurate.counterfactual.write.outcomes import Outcome, Written
 from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import RowLayout
-from ifcurate.options.augment import TYPES
+from ifcurate.options.augment import TYPES, AugmentOptions
 from ifcurate.records import Example
 
 #: All types that are not experimental.
@@ -50,10 +49,10 @@ def examples_of(row: Mapping[str, Any], number: int = 0) -> list[Example]:
     return parse_row(row, layout, source="rows.jsonl", row_number=number)
 
 
-def augment_row(row: Mapping[str, Any], **settings: Any) -> Outcome:
+def augment_row(row: Mapping[str, Any], *, avoid: Iterable[str] = (), **settings: Any) -> Outcome:
     """What becomes of one row."""
-    settings["types"] = tuple(settings.get("types", NAMED))
-    (outcome,) = iterate_counterfactuals(examples_of(row), AugmentSettings(**settings))
+    options = AugmentOptions(**{"types": NAMED, **settings})
+    (outcome,) = iterate_counterfactuals(examples_of(row), options, avoid=avoid)
     return outcome
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.augmenter import iterate_counterfactuals
+from ifcurate.counterfactual.augment import iterate_counterfactuals
 from ifcurate.counterfactual.lint import CODES, Finding, check_rows
-from ifcurate.counterfactual.settings import AugmentSettings
+from ifcurate.options.augment import AugmentOptions
 
 from .making import examples_of, qca
 
@@ -86,7 +86,7 @@ ROWS = [
 @pytest.mark.parametrize("emit", ["counterfactual", "pair+abstain"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r["answer"])
 def test_what_augment_writes_passes_the_linter(row: dict[str, Any], emit: Any) -> None:
-    settings = AugmentSettings(emit=emit, variants=3)
+    settings = AugmentOptions(emit=emit, variants=3)
     (outcome,) = iterate_counterfactuals(examples_of(row), settings)
     rows = [r for w in outcome.written for r in w.rows]
     assert len(rows) >= 3
@@ -94,7 +94,7 @@ def test_what_augment_writes_passes_the_linter(row: dict[str, Any], emit: Any) -
 
 
 def test_an_original_in_the_same_file_is_compared() -> None:
-    (outcome,) = iterate_counterfactuals(examples_of(ROWS[0]), AugmentSettings(emit="pair"))
+    (outcome,) = iterate_counterfactuals(examples_of(ROWS[0]), AugmentOptions(emit="pair"))
     original, good = outcome.written[0].rows
     bad = {k: v for k, v in good.items() if k not in {"ifcurate_edits", "ifcurate_original"}}
     assert findings(original, bad) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 
 import ifcurate
 from ifcurate.counterfactual.augment import augment_counterfactual
+from ifcurate.counterfactual.avoided import read_avoided
 from ifcurate.counterfactual.checks import Check
-from ifcurate.counterfactual.settings import AugmentSettings, read_avoided
-from ifcurate.counterfactual.write import outcomes
+from ifcurate.counterfactual.write import outcomes, output
 from ifcurate.counterfactual.write.model_check import ModelJudge, check_with_model, text_rises
 from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.counterfactual.write.sheet import render_sheet, sample_rank
@@ -26,7 +27,7 @@ from ifcurate.data.row_formats import RowLayout
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import DataError, OptionError
-from ifcurate.options.augment import SubstitutionOptions
+from ifcurate.options.augment import AugmentOptions, SubstitutionOptions
 from ifcurate.records import Example
 from tests.conftest import write_jsonl
 
@@ -56,9 +57,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def test_the_folder_and_the_funnel(folder: Path) -> None:
     source = write_jsonl(folder / "data.jsonl", [MARTHA, NOTHING, SORT])
-    result = write_counterfactuals(
-        read_examples(source), AugmentSettings(), folder / "out", sample=5
-    )
+    result = write_counterfactuals(read_examples(source), AugmentOptions(sample=5), folder / "out")
     assert result.funnel.as_dict() == {
         "read": 3, "unusable": 0, "has_context": 2, "entity": 2, "written": 1, "examples": 1,
         "types": {"PERSON": 1}, "checks": {"H14": {"rows": 1, "meaning": Check.TASK.meaning}},
@@ -77,7 +76,7 @@ def test_the_folder_and_the_funnel(folder: Path) -> None:
 
 def test_a_json_array_stays_one(folder: Path) -> None:
     (folder / "a.json").write_text(json.dumps([MARTHA, FLIGHT]), "utf-8")
-    write_counterfactuals(read_examples(folder / "a.json"), AugmentSettings(), folder / "out")
+    write_counterfactuals(read_examples(folder / "a.json"), AugmentOptions(), folder / "out")
     assert len(read(folder / "out" / "a.counterfactual.json")) == 1
 
 
@@ -87,7 +86,7 @@ def test_the_same_bytes_again_and_in_shards(folder: Path) -> None:
     one = write_jsonl(folder / "one.jsonl", alpacas)
     for name in ("x", "y"):
         write_counterfactuals(
-            read_examples(one), AugmentSettings(variants=2), folder / name, sample=2
+            read_examples(one), AugmentOptions(variants=2, sample=2), folder / name
         )
     for path in (folder / "x").iterdir():
         assert path.read_bytes() == (folder / "y" / path.name).read_bytes()
@@ -95,7 +94,7 @@ def test_the_same_bytes_again_and_in_shards(folder: Path) -> None:
     for number, row in enumerate(reversed(alpacas)):
         path = write_jsonl(folder / f"s{number}.jsonl", [row])
         write_counterfactuals(
-            read_examples(path), AugmentSettings(variants=2), folder / f"o{number}"
+            read_examples(path), AugmentOptions(variants=2), folder / f"o{number}"
         )
         shards += read(folder / f"o{number}" / f"s{number}.counterfactual.jsonl")
     whole = read(folder / "x" / "one.counterfactual.jsonl")
@@ -104,7 +103,7 @@ def test_the_same_bytes_again_and_in_shards(folder: Path) -> None:
 
 def test_the_output_can_be_evaluated_on(folder: Path) -> None:
     source = write_jsonl(folder / "suite.jsonl", [FLIGHT])
-    write_counterfactuals(read_examples(source), AugmentSettings(), folder / "out")
+    write_counterfactuals(read_examples(source), AugmentOptions(), folder / "out")
     (again,) = read_examples(folder / "out" / "suite.counterfactual.jsonl")
     assert again.response in again.context
     assert again.row["memory_answer"] == "Wright"
@@ -271,17 +270,20 @@ def test_the_model_check_of_the_text() -> None:
     assert rise > 0.01
 
 
-def test_what_the_model_does_not_confirm_is_rejected(folder: Path) -> None:
+def test_what_the_model_does_not_confirm_is_rejected(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = write_jsonl(folder / "data.jsonl", [MARTHA])
-    judge = ModelJudge(Scorer("Nobody"), 0.5, 9.0)
-    result = write_counterfactuals(
-        read_examples(source), AugmentSettings(), folder / "out", judge=judge
+    name = "Nobody"
+    monkeypatch.setattr(
+        output, "open_judge", lambda *_: nullcontext(ModelJudge(Scorer(name), 0.5, 9.0))
     )
+    result = write_counterfactuals(read_examples(source), AugmentOptions(), folder / "out")
     assert result.funnel.written == 0
     (record,) = read(folder / "out" / "rejected.jsonl")
     assert record["stage"] == "S1"
-    judge = ModelJudge(Scorer("Martha"), 0.5, 9.0)
-    write_counterfactuals(read_examples(source), AugmentSettings(), folder / "in", judge=judge)
+    name = "Martha"
+    write_counterfactuals(read_examples(source), AugmentOptions(), folder / "in")
     (row,) = read(folder / "in" / "data.counterfactual.jsonl")
     assert row["ifcurate_drop"] == 7.0
 
@@ -338,7 +340,7 @@ def test_every_check_is_used_and_documented() -> None:
 def test_an_unanswerable_question_is_usable_and_not_written(folder: Path) -> None:
     row = {"question": "Who?", "context": MARTHA["input"], "answers": [], "is_impossible": True}
     source = write_jsonl(folder / "data.jsonl", [row])
-    result = write_counterfactuals(read_examples(source), AugmentSettings(), folder / "out")
+    result = write_counterfactuals(read_examples(source), AugmentOptions(), folder / "out")
     assert (result.funnel.unusable, result.funnel.has_context, result.funnel.entity) == (0, 1, 0)
     (rejected,) = read(folder / "out" / "rejected.jsonl")
     assert rejected["reason"] == "the response is empty"
@@ -348,14 +350,14 @@ def test_files_of_other_data_are_not_replaced(folder: Path) -> None:
     source = write_jsonl(folder / "data.jsonl", [MARTHA])
     own = write_jsonl(folder / "suite.jsonl", [{"mine": 1}])
     with pytest.raises(DataError, match="exists already"):
-        write_counterfactuals(read_examples(source), AugmentSettings(), folder)
+        write_counterfactuals(read_examples(source), AugmentOptions(), folder)
     assert read(own) == [{"mine": 1}]
-    write_counterfactuals(read_examples(source), AugmentSettings(), folder, overwrite=True)
-    again = write_counterfactuals(read_examples(source), AugmentSettings(), folder, sample=1)
+    write_counterfactuals(read_examples(source), AugmentOptions(), folder, overwrite=True)
+    again = write_counterfactuals(read_examples(source), AugmentOptions(sample=1), folder)
     assert again.funnel.written == 1  # the same, and a review sheet
     assert (folder / "review.html").exists()
     with pytest.raises(DataError, match="--overwrite"):
-        write_counterfactuals(read_examples(source), AugmentSettings(seed=1), folder)
+        write_counterfactuals(read_examples(source), AugmentOptions(seed=1), folder)
 
 
 def test_a_killed_run_resumes_and_gives_the_same_bytes(folder: Path) -> None:
@@ -366,7 +368,7 @@ def test_a_killed_run_resumes_and_gives_the_same_bytes(folder: Path) -> None:
         if funnel.read == 7:
             raise KeyboardInterrupt
 
-    settings = AugmentSettings(variants=2)
+    settings = AugmentOptions(variants=2)
     with pytest.raises(KeyboardInterrupt):
         write_counterfactuals(read_examples(source), settings, folder / "a", on_row=stop)
     journal = folder / "a" / ".augment.partial.jsonl"
@@ -392,7 +394,7 @@ def test_a_thousand_files_are_not_held_open(folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
     try:
         examples = read_examples(sorted((folder / "in").iterdir()))
-        result = write_counterfactuals(examples, AugmentSettings(), folder / "out")
+        result = write_counterfactuals(examples, AugmentOptions(), folder / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert result.funnel.written == 150
@@ -466,7 +468,7 @@ def test_a_disk_that_is_full_is_an_error_that_says_what_to_do(folder: Path) -> N
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
         with pytest.raises(DataError, match=r"cannot be written.*the same command resumes"):
-            write_counterfactuals(read_examples("a.jsonl"), AugmentSettings(), folder / "out")
+            write_counterfactuals(read_examples("a.jsonl"), AugmentOptions(), folder / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)

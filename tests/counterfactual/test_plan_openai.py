@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.augmenter import iterate_counterfactuals
+from ifcurate.counterfactual.augment import iterate_counterfactuals, load_recogniser
 from ifcurate.counterfactual.planner import OpenAIPlanner, PlanCache
-from ifcurate.counterfactual.recognisers import load_recogniser
-from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Outcome
 from ifcurate.engines.server.client import Patience
 from ifcurate.errors import ModelError, OptionError
@@ -43,7 +41,7 @@ def outcomes(
     planner = OpenAIPlanner(server.url, types=DEFAULT_TYPES, patience=patience, **options)
     examples = [e for n, r in enumerate(rows) for e in examples_of(r, n)]
     try:
-        return list(iterate_counterfactuals(examples, AugmentSettings(), recogniser=planner))
+        return list(iterate_counterfactuals(examples, AugmentOptions(), recogniser=planner))
     finally:
         planner.close()
 
@@ -121,7 +119,7 @@ def test_a_server_that_keeps_failing_stops_the_run() -> None:
     examples = [e for n in range(3) for e in examples_of(alpaca(ROW["input"], f"Mary Shelley {n}"))]
     examples = [e for n in range(3) for e in examples_of(ROW, n)]
     with pytest.raises(ModelError, match="one after another"):
-        list(iterate_counterfactuals(examples, AugmentSettings(), recogniser=planner))
+        list(iterate_counterfactuals(examples, AugmentOptions(), recogniser=planner))
 
 
 def test_a_server_without_schemas_is_asked_without() -> None:
@@ -159,7 +157,7 @@ def test_two_variants_get_two_substitutes() -> None:
     with serve([GOOD, other]) as server:
         planner = OpenAIPlanner(server.url, types=DEFAULT_TYPES)
         (outcome,) = iterate_counterfactuals(
-            examples_of(ROW), AugmentSettings(variants=2), recogniser=planner
+            examples_of(ROW), AugmentOptions(variants=2), recogniser=planner
         )
         planner.close()
     assert [w.made.substitute for w in outcome.written] == ["Angela Kemp", "Denise Walker"]
@@ -167,11 +165,11 @@ def test_two_variants_get_two_substitutes() -> None:
 
 
 def test_recognisers_by_name() -> None:
-    assert load_recogniser(AugmentOptions(), DEFAULT_TYPES, Path()).name == "lexicon"
+    assert load_recogniser(AugmentOptions(), Path()).name == "lexicon"
     with pytest.raises(OptionError, match="known are lexicon"):
         AugmentOptions.create(recogniser="bert")
     with pytest.raises(ModelError, match="pip install"):
-        load_recogniser(AugmentOptions(recogniser="gliner:none"), DEFAULT_TYPES, Path())
+        load_recogniser(AugmentOptions(recogniser="gliner:none"), Path())
 
 
 HOSTILE = [
@@ -199,7 +197,7 @@ def test_two_hundred_rows_sixteen_at_a_time() -> None:
         patience = Patience(attempts=2, first_wait=0.01, timeout=20.0, deadline=60.0)
         planner = OpenAIPlanner(server.url, types=NAMED, patience=patience)
         examples = [e for n, r in enumerate(rows) for e in examples_of(r, n)]
-        found = list(iterate_counterfactuals(examples, AugmentSettings(), recogniser=planner))
+        found = list(iterate_counterfactuals(examples, AugmentOptions(), recogniser=planner))
         planner.close()
         most = server.most_at_once
         asked = len(server.seen)

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.augmenter import iterate_counterfactuals
+from ifcurate.counterfactual.augment import iterate_counterfactuals
 from ifcurate.counterfactual.recognise.labelled import (
     gliner_recogniser,
     load_spacy,
     spacy_recogniser,
 )
 from ifcurate.counterfactual.recognise.spans import Recogniser
-from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Outcome
 from ifcurate.errors import ModelError
+from ifcurate.options.augment import AugmentOptions
 
 from .invariants import assert_holds
 from .making import NAMED, alpaca, examples_of
@@ -76,7 +76,7 @@ class Model:
 
 
 def outcome_of(row: dict[str, Any], recogniser: Recogniser) -> Outcome:
-    (outcome,) = iterate_counterfactuals(examples_of(row), AugmentSettings(), recogniser=recogniser)
+    (outcome,) = iterate_counterfactuals(examples_of(row), AugmentOptions(), recogniser=recogniser)
     return outcome
 
 

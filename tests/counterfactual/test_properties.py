@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ifcurate.counterfactual.augmenter import iterate_counterfactuals
+from ifcurate.counterfactual.augment import iterate_counterfactuals
 from ifcurate.counterfactual.edit.edits import (
     apply_edits,
     invert_edits,
@@ -19,8 +19,7 @@ from ifcurate.counterfactual.edit.edits import (
     with_texts,
 )
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
-from ifcurate.counterfactual.settings import AugmentSettings
-from ifcurate.options.augment import TYPES
+from ifcurate.options.augment import TYPES, AugmentOptions
 
 from .invariants import assert_holds, leaves
 from .making import alpaca, chat, examples_of, qca
@@ -85,7 +84,7 @@ def test_a_thousand_that_are_written_hold(
 def assert_all_hold(row: dict[str, Any], policy: Any, emit: Any, seed: int) -> None:
     kept = json.dumps(row)
     recogniser = LexiconRecogniser(TYPES)
-    options = AugmentSettings(policy=policy, types="all", seed=seed, variants=2, emit=emit)
+    options = AugmentOptions(policy=policy, types="all", seed=seed, variants=2, emit=emit)
     (outcome,) = iterate_counterfactuals(examples_of(row), options)
     assert json.dumps(row) == kept
     assert outcome.written or outcome.reason
@@ -98,7 +97,7 @@ def assert_all_hold(row: dict[str, Any], policy: Any, emit: Any, seed: int) -> N
 @given(row=rows(), seed=st.integers(0, 5))
 @settings(max_examples=25, deadline=None)
 def test_the_choice_depends_on_content_and_seed_alone(row: dict[str, Any], seed: int) -> None:
-    options = AugmentSettings(seed=seed, types="all")
+    options = AugmentOptions(seed=seed, types="all")
     text = "Martha met Kevin at {} in the yard, and they talked about the old garden for hours."
     others = [alpaca(text.format(n), "Kevin") for n in range(4)]
     alone = [o.written for o in iterate_counterfactuals(examples_of(row), options)]

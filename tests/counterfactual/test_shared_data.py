@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ifcurate.counterfactual.augmenter import iterate_counterfactuals
+from ifcurate.counterfactual.augment import iterate_counterfactuals
 from ifcurate.counterfactual.lint import check_rows
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
-from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Funnel
 from ifcurate.data.sources import read_examples
+from ifcurate.options.augment import AugmentOptions, parse_types
 
 from .invariants import assert_holds
 
@@ -48,18 +48,18 @@ FIRST = "PERSON,DATE,YEAR,ORG,WORK"
 @pytest.mark.parametrize(
     "settings",
     [
-        AugmentSettings(),
-        AugmentSettings(policy="corpus", seed=1, types=FIRST),
-        AugmentSettings(policy="fictional", emit="pair+abstain", types=FIRST),
-        AugmentSettings(policy="type-swap", types=FIRST),
-        AugmentSettings(types="all", variants=2, seed=2),
+        AugmentOptions(),
+        AugmentOptions(policy="corpus", seed=1, types=FIRST),
+        AugmentOptions(policy="fictional", emit="pair+abstain", types=FIRST),
+        AugmentOptions(policy="type-swap", types=FIRST),
+        AugmentOptions(types="all", variants=2, seed=2),
     ],
-    ids=lambda s: f"{s.policy}-{s.variants}-{len(s.kinds)}",
+    ids=lambda s: f"{s.policy}-{s.variants}-{len(parse_types(s.types))}",
 )
 def test_the_invariants_hold_on_everything_written(
-    shared_data: Path, settings: AugmentSettings
+    shared_data: Path, settings: AugmentOptions
 ) -> None:
-    recogniser = LexiconRecogniser(settings.kinds)
+    recogniser = LexiconRecogniser(parse_types(settings.types))
     for name in FILES:
         examples = read_examples(shared_data / name, turns="all")
         for outcome in iterate_counterfactuals(examples, settings, recogniser=recogniser):
@@ -80,7 +80,7 @@ def test_most_of_a_conflict_suite_is_written(
         e for e in read_examples(shared_data / "conflict_suites" / name) if e.row_number >= skip
     ]
     funnel = Funnel()
-    for outcome in iterate_counterfactuals(examples, AugmentSettings()):
+    for outcome in iterate_counterfactuals(examples, AugmentOptions()):
         funnel.add(outcome.as_record())
     assert funnel.written >= bar * funnel.read, funnel.as_dict()
 

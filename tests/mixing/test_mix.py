@@ -12,7 +12,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.data.parse_rows import row_hash
 from ifcurate.data.sources import read_examples
@@ -25,6 +24,7 @@ from ifcurate.mixing.overlap import read_names
 from ifcurate.mixing.texts import read_example
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.mixing.verify import verify_mixture
+from ifcurate.options.augment import AugmentOptions
 from ifcurate.options.mix import MixOptions
 from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.filling import score_run
@@ -275,7 +275,7 @@ def test_counterfactuals_are_read_with_the_columns_of_their_data(folder: Path) -
     row = {"instruction": "Who built the mill?", "input": text, "output": "Jonas Keller built it."}
     write_jsonl(folder / "a.jsonl", [{**row, "persona": "You are brief."}])
     examples = read_examples("a.jsonl", columns={"system": "persona"})
-    write_counterfactuals(examples, AugmentSettings(emit="pair+abstain"), folder / "new")
+    write_counterfactuals(examples, AugmentOptions(emit="pair+abstain"), folder / "new")
     rows = mix(folder, "a=new").rows.collect()
     assert {row[0]["content"] for row in rows["messages"]} == {"You are brief."}
     roles = [json.loads(record)["ifcurate_role"] for record in rows["ifcurate_record"]]

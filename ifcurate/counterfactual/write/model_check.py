@@ -20,13 +20,15 @@ sides, because a rare name says nothing about the text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from ifcurate.engines.base import Engine, Float32Array, Prompt
+from ifcurate.engines.base import Engine, EngineIdentity, Float32Array, Prompt
+from ifcurate.options.augment import AugmentOptions
 from ifcurate.records import Example
 
 from ..checks import Check
@@ -62,6 +64,25 @@ class ModelJudge:
         """Plain values, for the manifest and the identity of a run."""
         thresholds = {"threshold": self.threshold, "text_threshold": self.text_threshold}
         return {**thresholds, **self.identity}
+
+
+@contextlib.contextmanager
+def open_judge(
+    options: AugmentOptions, on_model: Callable[[EngineIdentity], None]
+) -> Iterator[ModelJudge | None]:
+    """The model that confirms each counterfactual; None without `verify`."""
+    if not options.verify:
+        yield None
+        return
+    from ifcurate.engines.load import load_engine
+    from ifcurate.options.score import ScoreSettings
+    from ifcurate.scoring.scorer import Scorer
+
+    toy = options.verify == "toy"
+    with load_engine("toy") if toy else load_engine("hf", model=options.verify) as engine:
+        on_model(engine.identity)
+        scorer = Scorer.create(engine, ScoreSettings())
+        yield ModelJudge(scorer, options.threshold, options.text_threshold, scorer.identity())
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import contextlib
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,18 +28,25 @@ from ifcurate.data.parse_rows import ReadRow
 from ifcurate.data.readers.files import Source
 from ifcurate.data.sources import Examples
 from ifcurate.data.writing import name_outputs, refuse_inputs
-from ifcurate.storage.files import RowFile, atomic_file, file_digest, write_json, write_text
+from ifcurate.engines.base import EngineIdentity
+from ifcurate.options.augment import AugmentOptions
+from ifcurate.storage.files import (
+    RowFile,
+    atomic_file,
+    file_digest,
+    refuse_unwritable,
+    write_json,
+    write_text,
+)
 from ifcurate.storage.manifest import fingerprint, software_versions
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 
-from ..augmenter import Augmenter, in_order, make_augmenter
+from ..augment import Augmenter, in_order, load_recogniser
+from ..avoided import read_avoided
 from ..checks import Check
 from ..lexicon.tables import LEXICON
-from ..recognise.names import LexiconRecogniser
-from ..recognise.spans import Recogniser
-from ..settings import AugmentSettings
 from .journal import Journal
-from .model_check import ModelJudge, judged
+from .model_check import ModelJudge, judged, open_judge
 from .outcomes import Funnel, Outcome
 from .sheet import render_sheet, sample_rank
 
@@ -68,8 +75,7 @@ class _Run:
     """The inputs of a run: its identity and its manifest."""
 
     examples: Examples
-    settings: AugmentSettings
-    recogniser: Recogniser
+    augmenter: Augmenter
     judge: ModelJudge | None
 
     @cached_property
@@ -82,11 +88,18 @@ class _Run:
             ],
             "layouts": [layout.as_record() for layout in self.examples.layouts],
             "limit": self.examples.limit,
-            "settings": self.settings.as_record(),
-            "recogniser": self.recogniser.name,
+            "settings": self.augmenter.as_record(),
+            "recogniser": self.augmenter.recogniser.name,
             "lexicon": LEXICON.sha256,
             "judge": None if self.judge is None else self.judge.as_dict(),
         }
+
+    def outcomes(self, known: int) -> Iterator[Outcome]:
+        """Yield the outcome of each row after the first `known` ones."""
+        augmenter = self.augmenter.prepared(self.examples)
+        rows = itertools.islice(self.examples.read(), known, None)
+        outcomes = in_order(lambda row: _outcome(row, augmenter), rows, augmenter.threads)
+        yield from outcomes if self.judge is None else judged(outcomes, self.judge)
 
     def manifest(self, result: AugmentResult, command: str) -> dict[str, Any]:
         """Return the content of `augment.json`."""
@@ -102,10 +115,10 @@ class _Run:
                 if layout.columns
             },
             "settings": {**settings, "avoided": avoided},
-            "recogniser": self.recogniser.name,
+            "recogniser": self.augmenter.recogniser.name,
             "lexicon": self.decides["lexicon"],
             "model_check": self.decides["judge"],
-            "plans_refused": getattr(self.recogniser, "refused", {}),
+            "plans_refused": getattr(self.augmenter.recogniser, "refused", {}),
             "funnel": result.funnel.as_dict(),
             "broken_inputs": result.broken,
             "files": {name: path.name for name, path in result.files.items()},
@@ -120,51 +133,49 @@ def _is_local(source: Source) -> bool:
 
 def write_counterfactuals(
     examples: Examples,
-    settings: AugmentSettings,
+    options: AugmentOptions,
     folder: Path,
     *,
-    recogniser: Recogniser | None = None,
-    judge: ModelJudge | None = None,
-    sample: int = 0,
     overwrite: bool = False,
     command: str = "",
     on_row: Callable[[Funnel], None] = lambda _: None,
+    on_model: Callable[[EngineIdentity], None] = lambda _: None,
 ) -> AugmentResult:
     """Write the counterfactuals of all rows into `folder`.
 
-    A killed run of the same data and settings is resumed. Raises `DataError` if a source cannot
-    be read, a file cannot be written, or the folder has files of other data or settings (unless
-    `overwrite`).
+    A killed run of the same data and settings is resumed. `on_row` gets the counts after each row,
+    `on_model` the model of `verify` once it is loaded. Raises `DataError` if a source cannot be
+    read, a file cannot be written, or the folder has files of other data or settings (unless
+    `overwrite`), and `ModelError` if the recogniser or the model cannot be loaded.
     """
-    recogniser = recogniser or LexiconRecogniser(settings.kinds)
-    run = _Run(examples, settings, recogniser, judge)
-    identity = fingerprint(run.decides, 16)
-    files = _name_files(examples.sources, folder, sample)
-    journal = Journal(folder / ".augment.partial.jsonl", identity)
-    ours = files.values() if journal.resumes or _is_same(folder, identity) else ()
-    refuse_replacing(files.values(), ours=ours, command="augment", overwrite=overwrite)
-    remove_partials(folder)
-    augmenter = make_augmenter(examples, settings, recogniser)
-    result = AugmentResult(folder, files=files)
-    rows = itertools.islice(examples.read(), journal.known, None)
-    outcomes = in_order(lambda row: _outcome(row, augmenter), rows, augmenter.threads)
-    if judge is not None:
-        outcomes = judged(outcomes, judge)
-    with contextlib.closing(journal.records(outcomes)) as records:
-        for record in records:
-            result.count(record)
-            on_row(result.funnel)
+    refuse_unwritable(folder)
+    avoid = read_avoided(options.avoid or ())
+    recogniser = load_recogniser(options, folder / "plans.jsonl")
+    with open_judge(options, on_model) as judge:
+        augmenter = Augmenter(recogniser, options, avoid)
+        run = _Run(examples, augmenter, judge)
+        identity = fingerprint(run.decides, 16)
+        files = _name_files(examples.sources, folder, options.sample)
+        journal = Journal(folder / ".augment.partial.jsonl", identity)
+        ours = files.values() if journal.resumes or _is_same(folder, identity) else ()
+        refuse_replacing(files.values(), ours=ours, command="augment", overwrite=overwrite)
+        remove_partials(folder)
+        result = AugmentResult(folder, files=files)
+        with contextlib.closing(journal.records(run.outcomes(journal.known))) as records:
+            for record in records:
+                result.count(record)
+                on_row(result.funnel)
     _write_rows(journal, examples.sources, files)
-    if sample:
+    if options.sample:
         chosen = heapq.nsmallest(
-            sample,
+            options.sample,
             (
                 row
                 for record in journal.read()
                 for row in record["rows"]
                 if row["ifcurate_role"] == "counterfactual"
             ),
-            key=lambda row: sample_rank(row["ifcurate_pair"], settings.seed),
+            key=lambda row: sample_rank(row["ifcurate_pair"], options.seed),
         )
         write_text(files["review"], render_sheet(chosen, result.funnel.as_dict()))
     write_json(files["manifest"], run.manifest(result, command))

@@ -1,40 +1,18 @@
-"""The settings of a run of augment, and the names that it avoids."""
+"""Names that are never substitutes: those of an evaluation suite, or of a list."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from ifcurate.errors import DataError
-from ifcurate.options.augment import SubstitutionOptions, parse_types
 from ifcurate.storage.files import read_json_rows
 
 from .edit.views import memory_answers
 
 _ANSWERS: Final = ("answer", "answers")
-
-
-class AugmentSettings(SubstitutionOptions):
-    """All settings that change what is written: the options, and names to avoid."""
-
-    avoid: frozenset[str] = frozenset()  # names that are never substitutes
-
-    @classmethod
-    def of(cls, options: SubstitutionOptions, avoid: Iterable[str]) -> Self:
-        """Return the settings of these options."""
-        return cls(**options.part(SubstitutionOptions).given(), avoid=frozenset(avoid))
-
-    @cached_property
-    def kinds(self) -> tuple[str, ...]:
-        """The types of entities that are substituted, in a fixed order."""
-        return parse_types(self.types)
-
-    def as_record(self) -> dict[str, Any]:
-        """Return plain values, for manifests."""
-        return {**self.model_dump(), "types": list(self.kinds), "avoid": sorted(self.avoid)}
 
 
 def read_avoided(paths: Iterable[Path]) -> frozenset[str]:

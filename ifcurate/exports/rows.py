@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ifcurate.data.turns import WEIGHTS
-from ifcurate.mixing.texts import example_exclusions, read_example, read_record, read_rejected
+from ifcurate.mixing.texts import example_exclusions, read_example, read_rejected
 from ifcurate.prompts.text_flags import split_end_marker
 from ifcurate.records import native_call
 
@@ -200,17 +200,17 @@ def _sharegpt_turn(message: Mapping[str, Any]) -> dict[str, str]:
 def to_alpaca(row: Row) -> dict[str, Any]:
     """`instruction`, `input` and `output`; one question and one answer."""
     to_trained_messages(row)
-    text = read_record(row)
-    if text.history or text.trailing:
+    example = read_example(row)
+    if example.history or example.trailing:
         raise UnfitError("is a conversation of several turns")
-    if text.system:
+    if example.system:
         raise UnfitError("has a system message")
-    if text.response_calls:
+    if example.response_calls:
         raise UnfitError("has a tool call as its response")
     mark = f"{row['indicator']} " if row.get("indicator") else ""
     return {
-        "instruction": mark + text.instruction,
-        "input": text.context,
+        "instruction": mark + example.instruction,
+        "input": example.context,
         "output": row["messages"][-1]["content"],
     }
 

@@ -244,7 +244,7 @@ class _Maker:
         if self._options.count == "whole":
             texts = table.select(TEXT.fill_null(""))[:, 0].to_list()
         else:
-            texts = [row.text.response if row.text else "" for row in rows]
+            texts = [row.example.response if row.example else "" for row in rows]
         return pl.Series(self._counter.count(texts), dtype=pl.Int32)
 
     def _refuse(self, rows: list[MixRow], table: pl.DataFrame) -> list[Refusal]:

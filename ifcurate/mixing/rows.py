@@ -19,12 +19,11 @@ from ifcurate.errors import RowError
 from ifcurate.mixing.amounts import Amount
 from ifcurate.mixing.mixture import MESSAGE, MIXTURE
 from ifcurate.mixing.texts import (
-    RowText,
+    as_messages,
     digest_texts,
     example_exclusions,
-    example_record,
-    example_text,
-    read_draft,
+    read_last,
+    write_record,
 )
 from ifcurate.records import Example
 from ifcurate.storage.manifest import fingerprint
@@ -79,17 +78,17 @@ class MixRow:
     format: str  # the format's name, and the mapping of columns
     label: str | None = None
     stratum: str = ""
-    text: RowText | None = None
+    example: Example | None = None  # None if it has a problem
     digest: bytes = bytes(16)  # hash of the texts
     n_excluded: int = 0  # answers that the row says not to train on
     problem: str = ""  # why the row cannot be used
 
-    def take_texts(self, text: RowText) -> None:
+    def take_texts(self, example: Example) -> None:
         """Give the row its texts. Raises `RowError` for texts that cannot be trained on."""
-        if not text.response.strip():
+        if not example.response.strip():
             raise RowError("no response to train on")
-        self.digest = digest_texts(text)
-        self.text = text
+        self.digest = digest_texts(example)
+        self.example = example
 
     def refuse(self, only: str) -> Refusal:
         """Return the reason why the row cannot be taken, and a detail; (None, None) if it can."""
@@ -120,8 +119,8 @@ def _read_row(raw: RawRow, layout: RowLayout, component: Component, stratify: st
     if value is None:
         return row
     try:
-        text, excluded = read_draft(value, layout)
-        row.n_excluded = sum(excluded)
+        example = read_last(value, layout)
+        row.n_excluded = sum(example_exclusions(example))
         if label_of is None:
             row.label = _label_row(value, layout)
         if not record.startswith("{"):
@@ -130,7 +129,7 @@ def _read_row(raw: RawRow, layout: RowLayout, component: Component, stratify: st
         if component.broken and row_hash(value) in component.broken:
             row.problem = _BROKEN
         else:
-            row.take_texts(text)
+            row.take_texts(example)
     except RowError as problem:
         row.problem = str(problem)
     except (RecursionError, ValueError, OverflowError) as problem:
@@ -168,14 +167,14 @@ def take_rows(examples: Iterable[Example], stratify: str) -> list[MixRow]:
         row = MixRow(
             example.source,
             example.row_number,
-            example_record(example),
+            write_record(example),
             "example",
             None if example.has_context else "no-context",
             _name_stratum(example.source, example.row, stratify),
         )
         row.n_excluded = sum(example_exclusions(example))
         try:
-            row.take_texts(example_text(example))
+            row.take_texts(example)
         except RowError as problem:
             row.problem = str(problem)
         if rows and example.turn and (rows[-1].source, rows[-1].number) == (row.source, row.number):
@@ -188,8 +187,8 @@ def tabulate_rows(rows: Sequence[MixRow], component: str) -> pl.DataFrame:
     """Return the rows in columns of `MIXTURE`. Rows that cannot be used have no messages."""
     return pl.DataFrame(
         {
-            "messages": _message_column([row.text for row in rows]),
-            "tools": [(row.text.tools or None) if row.text else None for row in rows],
+            "messages": _message_column([row.example for row in rows]),
+            "tools": [(row.example.tools or None) if row.example else None for row in rows],
             "ifcurate_source": [row.source for row in rows],
             "ifcurate_row": [row.number for row in rows],
             "ifcurate_label": [row.label for row in rows],
@@ -201,16 +200,16 @@ def tabulate_rows(rows: Sequence[MixRow], component: str) -> pl.DataFrame:
     ).with_columns(pl.lit(component).alias("ifcurate_component"))
 
 
-def _message_column(texts: Sequence[RowText | None]) -> pl.Series:
+def _message_column(examples: Sequence[Example | None]) -> pl.Series:
     """Return the messages of each row, built from flat columns; dicts would be ten times slower."""
     import pyarrow as pa
 
     flat: list[tuple[str, str, str | None, str | None]] = []
     offsets: list[int | None] = []
-    for text in texts:
-        offsets.append(len(flat) if text is not None else None)
-        if text is not None:
-            flat += text.as_messages()
+    for example in examples:
+        offsets.append(len(flat) if example is not None else None)
+        if example is not None:
+            flat += as_messages(example)
     columns = list(zip(*flat, strict=True)) or [(), (), (), ()]
     names = [name for name, _ in MESSAGE.to_schema().items()]
     fields = [pa.array(list(column), pa.large_string()) for column in columns]

@@ -1,54 +1,45 @@
-"""The texts of a row: from a row of any format, from an example, or from a mixture's row."""
+"""The texts of a row, as an example: from a row of any format, or from a mixture's row."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Any, Final, TypeAlias
 
 from ifcurate.data.chats import read_conversation
-from ifcurate.data.column_texts import Draft, lower_names
-from ifcurate.data.parse_rows import parse_row
+from ifcurate.data.column_texts import lower_names
+from ifcurate.data.parse_rows import row_id
 from ifcurate.data.row_formats import RowLayout, read_drafts
 from ifcurate.data.turns import excluded_answers, split_speakers
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn
 
-
-@dataclass(frozen=True, slots=True)
-class RowText:
-    """The texts of an `Example`, without its metadata."""
-
-    instruction: str
-    context: str
-    response: str
-    system: str = ""
-    history: tuple[Turn, ...] = ()
-    trailing: tuple[Turn, ...] = ()
-    tools: str = ""
-    rejected: str = ""  # the rejected answer of a preference row
-    response_calls: tuple[Mapping[str, Any], ...] = ()  # tool calls of the response
-
-    def as_messages(self) -> list[tuple[str, str, str | None, str | None]]:
-        """(role, content, name, tool_calls) of each message, the response last."""
-        question = "\n\n".join(text for text in (self.instruction, self.context) if text)
-        messages: list[tuple[str, str, str | None, str | None]] = []
-        if self.system:
-            messages.append(("system", self.system, None, None))
-        messages += map(_message, self.history)
-        if question or not self.trailing:
-            messages.append(("user", question, None, None))
-        answer = Turn("assistant", self.response, tool_calls=self.response_calls)
-        messages += map(_message, (*self.trailing, answer))
-        return messages
+#: A message: role, content, name, tool calls in JSON.
+Message: TypeAlias = tuple[str, str, str | None, str | None]
+#: The fields of an example that its record has.
+_STORED: Final = (
+    *("instruction", "context", "response", "system", "history", "trailing", "tools"),
+    *("response_calls", "row", "response_path"),
+)
 
 
-_SHARED: Final = [field.name for field in fields(RowText) if field.name != "rejected"]
+def as_messages(example: Example) -> list[Message]:
+    """Return the messages of an example, the response last."""
+    question = "\n\n".join(text for text in (example.instruction, example.context) if text)
+    messages: list[Message] = []
+    if example.system:
+        messages.append(("system", example.system, None, None))
+    messages += map(_message, example.history)
+    if question or not example.trailing:
+        messages.append(("user", question, None, None))
+    answer = Turn("assistant", example.response, tool_calls=example.response_calls)
+    messages += map(_message, (*example.trailing, answer))
+    return messages
 
 
-def _message(turn: Turn) -> tuple[str, str, str | None, str | None]:
+def _message(turn: Turn) -> Message:
     if not turn.tool_calls:
         return turn.role, turn.content, turn.name or None, None
     # Some data also writes a call out as text. The message has it once.
@@ -56,65 +47,49 @@ def _message(turn: Turn) -> tuple[str, str, str | None, str | None]:
     return turn.role, text, turn.name or None, json.dumps(turn.tool_calls, ensure_ascii=False)
 
 
-def read_draft(row: Mapping[str, Any], layout: RowLayout) -> tuple[RowText, list[bool]]:
-    """Return the texts of a row's last response, and for each answer whether it is excluded.
+def read_last(row: Mapping[str, Any], layout: RowLayout, **place: Any) -> Example:
+    """Return a row's last response as an example. Its context is not looked for.
 
-    Raises `RowError` when the row does not fit.
+    `place` has its source, row number and id. Raises `RowError` when the row does not fit.
     """
     draft = read_drafts(row, layout)[-1]
-    return _draft_text(draft, row), excluded_answers(row, draft.turns, draft.response.path)
-
-
-def read_record(row: Mapping[str, Any]) -> RowText:
-    """Return the texts of a mixture's row, from the row as it was read. Raises `RowError`."""
-    value, layout = _stored(row)
-    if layout.format != "example":
-        return read_draft(value, layout)[0]
-    for name in ("history", "trailing"):
-        value[name] = tuple(Turn(**turn) for turn in value[name])
-    value["response_calls"] = tuple(value.get("response_calls", ()))
-    for name in ("row", "response_path"):
-        value.pop(name, None)
-    return RowText(**value)
+    return Example(
+        instruction=draft.instruction.text,
+        context=draft.context.text,
+        response=draft.response.text,
+        system=draft.system.text,
+        history=draft.history,
+        trailing=draft.trailing,
+        tools=draft.tools,
+        blocks=(),
+        response_path=draft.response.path,
+        response_calls=draft.response_calls,
+        row=row,
+        **place,
+    )
 
 
 def read_example(row: Mapping[str, Any]) -> Example:
-    """Return the example of a mixture's row, as its data is read. Raises `RowError`."""
+    """Return the example of a mixture's row, from the row as it was read. Raises `RowError`."""
     place = {"source": row["ifcurate_source"], "row_number": row["ifcurate_row"]}
-    value, layout = _stored(row)
-    if layout.format != "example":
-        return parse_row(value, layout, **place)[-1]
-    text = read_record(row)
-    texts = {name: getattr(text, name) for name in _SHARED}
-    read = {name: value[name] for name in ("row", "response_path") if name in value}
-    return Example(**place, **texts, **read)
-
-
-def _stored(row: Mapping[str, Any]) -> tuple[dict[str, Any], RowLayout]:
-    """Return a mixture's row as it was read, and its layout."""
     name, _, columns = row["ifcurate_format"].partition(" ")
-    layout = RowLayout(name, json.loads(columns) if columns else None, context=())
-    return json.loads(row["ifcurate_record"]), layout
+    value = json.loads(row["ifcurate_record"])
+    if name != "example":
+        layout = RowLayout(name, json.loads(columns) if columns else None, context=())
+        return read_last(value, layout, id=row_id(value), **place)
+    fields = {field: value[field] for field in _STORED if field in value}
+    for turns in ("history", "trailing"):
+        fields[turns] = tuple(Turn(**turn) for turn in value[turns])
+    fields["response_calls"] = tuple(value.get("response_calls", ()))
+    return Example(**place, **fields)
 
 
-def example_record(example: Example) -> str:
+def write_record(example: Example) -> str:
     """Return an example as JSON, with the row that it was read from."""
-    text = asdict(example_text(example))
-    read = {"row": dict(example.row), "response_path": example.response_path}
-    return json.dumps({**text, **read}, ensure_ascii=False, default=str)
-
-
-def _draft_text(draft: Draft, row: Mapping[str, Any]) -> RowText:
-    asked = (draft.instruction.text, draft.context.text, draft.response.text, draft.system.text)
-    turns = (draft.history, draft.trailing, draft.tools)
-    rejected = read_rejected(row, draft.response.text)
-    return RowText(*asked, *turns, rejected, draft.response_calls)
-
-
-def example_text(example: Example) -> RowText:
-    """Return the texts of an example."""
-    texts = {name: getattr(example, name) for name in _SHARED}
-    return RowText(**texts, rejected=read_rejected(example.row, example.response))
+    fields = {name: getattr(example, name) for name in _STORED}
+    for turns in ("history", "trailing"):
+        fields[turns] = [asdict(turn) for turn in fields[turns]]
+    return json.dumps({**fields, "row": dict(example.row)}, ensure_ascii=False, default=str)
 
 
 def example_exclusions(example: Example) -> list[bool]:
@@ -146,17 +121,20 @@ def read_rejected(row: Mapping[str, Any], response: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def digest_texts(text: RowText) -> bytes:
+def digest_texts(example: Example) -> bytes:
     """Return a hash of the texts, 16 bytes; equal for rows that differ only in other fields.
 
     Raises `RowError` for half a surrogate pair, which UTF-8 cannot encode.
     """
-    parts = [text.system, text.instruction, text.context, text.response, text.tools]
-    answer = [Turn("assistant", "", tool_calls=text.response_calls)] * bool(text.response_calls)
-    for turn in (*text.history, Turn("user", "\0"), *text.trailing, *answer):
+    parts = [example.system, example.instruction, example.context, example.response, example.tools]
+    answer = [Turn("assistant", "", tool_calls=example.response_calls)] * bool(
+        example.response_calls
+    )
+    for turn in (*example.history, Turn("user", "\0"), *example.trailing, *answer):
         calls = json.dumps(turn.tool_calls, sort_keys=True, default=str) if turn.tool_calls else ""
         parts += (turn.role, turn.content, turn.name, calls)
-    parts += [text.rejected] if text.rejected else []
+    rejected = read_rejected(example.row, example.response)
+    parts += [rejected] if rejected else []
     try:
         # The lengths distinguish texts that are the same when joined.
         whole = f"{[*map(len, parts)]}{''.join(parts)}".encode()

@@ -12,7 +12,7 @@ import polars as pl
 
 from ifcurate.errors import IfcurateError
 from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST, TEXT, count_rows, find_mixture
-from ifcurate.mixing.texts import digest_texts, read_record
+from ifcurate.mixing.texts import as_messages, digest_texts, read_example
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.phrases import count, first_line
 from ifcurate.storage.files import file_digest, read_table_manifest
@@ -118,10 +118,11 @@ def _frames(rows: pl.LazyFrame, size: int = 65_536) -> Iterator[pl.DataFrame]:
 
 def _same_hash(row: dict[str, Any]) -> bool:
     with contextlib.suppress(IfcurateError, ValueError, KeyError):
-        text = read_record(row)
-        return digest_texts(text).hex() == row["ifcurate_hash"] and text.as_messages() == [
-            tuple(message.values()) for message in row["messages"]
-        ]
+        example = read_example(row)
+        messages = [tuple(message.values()) for message in row["messages"]]
+        return digest_texts(example).hex() == row["ifcurate_hash"] and (
+            as_messages(example) == messages
+        )
     return False
 
 
@@ -140,7 +141,7 @@ def _check_tokens(rows: pl.LazyFrame, manifest: Manifest, report: Verification) 
         return
     whole = manifest.identity["options"]["count"] == "whole"
     for frame in _frames(rows):
-        read = (read_record(row).response for row in frame.iter_rows(named=True))
+        read = (read_example(row).response for row in frame.iter_rows(named=True))
         texts = frame.select(TEXT)[:, 0].to_list() if whole else list(read)
         counts = pl.Series(counter.count(texts), dtype=pl.Int32)
         n_wrong = int((counts != frame["ifcurate_tokens"]).sum())

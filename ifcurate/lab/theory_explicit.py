@@ -1,109 +1,93 @@
-"""The one-layer model with all its weights, in float64: the closed forms against autograd.
+"""The one-layer model with its weights, in float64: the closed forms against autograd.
 
 This module also checks two cases without a closed form: attention on the relation
-token (then S points ``[s, r]`` have a gradient), and steps on W_V. W_V has the
-weights of least norm that give every token its value.
+token (then S points ``[s, r]`` have a gradient), and steps on W_V. The query is always
+the relation, so of W_KQ only its product with the relation's embedding counts. Of W_V
+only the value counts that it gives to each token.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from ifcurate.lab.theory import Setting, State, context_share, margins, take_step
 
-Array = npt.NDArray[np.float64]
 Point = tuple[tuple[int, ...], int]  # tokens, the last one the relation; and the label
 
 
 @dataclass(frozen=True)
 class Model:
-    """Embeddings (K, d), W_KQ and W_V (d, d), and the points C, C+S and S."""
+    """The model before finetuning, where each point has its own tokens."""
 
     setting: Setting
-    embeddings: Array
-    w_kq: Array
-    w_v: Array
-    context: tuple[Point, ...]
-    both: tuple[Point, ...]
-    subject: tuple[Point, ...]
+    embeddings: Tensor  # (K, d)
+    values: Tensor  # (K, K): token, logit
+    pairs: tuple[Point, ...]  # C points, then C+S points
+    subjects: tuple[Point, ...]  # S points
     test: Point  # an unseen context and a memorised subject of no point; labelled with the context
-    test_answer: int
 
     @classmethod
     def create(cls, setting: Setting, *, n_subject: int = 0) -> Model:
-        """Return the model before finetuning, where each point has its own tokens."""
-        n_points = setting.n_context + setting.n_both + n_subject + 1
-        n_answers = n_points + 1
-        n_tokens = n_answers + n_points + 1
-        if n_tokens > setting.n_tokens:
-            raise ValueError(f"K {setting.n_tokens}: these points need {n_tokens} tokens")
-        n_answers += setting.n_tokens - n_tokens  # answers that occur in no point
-        k, r = setting.n_tokens, setting.n_tokens - 1
-        dims = k + 2
-        phi = np.eye(k, dims)
-        phi[:n_answers, k] = phi[n_answers:r, k + 1] = 1.0
-        phi[:r] *= np.sqrt(0.5)
-        values = np.zeros((k, k))  # (token, logit)
+        """Return the model; its tokens are answers, then subjects, then the relation."""
+        k, relation = setting.n_tokens, setting.n_tokens - 1
+        n_pairs = setting.n_context + setting.n_both
+        last = n_pairs + n_subject  # number of the subject of `test`
+        n_answers = relation - last - 1
+        if n_answers < last + 2:
+            raise ValueError(f"K {k}: these points need {2 * last + 4} tokens")
+        phi = torch.eye(k, k + 2, dtype=torch.float64)
+        phi[:n_answers, k] = phi[n_answers:relation, k + 1] = 1.0
+        phi[:relation] *= math.sqrt(0.5)
+        values = torch.zeros(k, k, dtype=torch.float64)
         values[range(n_answers), range(n_answers)] = setting.x_c
-        first_b = setting.n_context
-        context = tuple(((i, n_answers + i, r), i) for i in range(first_b))
-        both = tuple(((i, n_answers + i, r), i) for i in range(first_b, first_b + setting.n_both))
-        first_s = first_b + setting.n_both
-        subject = tuple(((n_answers + i, r), i) for i in range(first_s, first_s + n_subject))
-        last = first_s + n_subject
-        for tokens, answer in (*both, *subject, ((n_answers + last, r), last)):
-            values[tokens[-2], answer] = setting.x_m
-        # phi W_V^T phi^T = values, in the least norm: pseudo-inverses on both sides.
-        inverse = np.linalg.pinv(phi)
-        w_v = (inverse @ values @ inverse.T).T
-        test = ((last + 1, n_answers + last, r), last + 1)
-        return cls(setting, phi, np.zeros((dims, dims)), w_v, context, both, subject, test, last)
-
-    @property
-    def points(self) -> tuple[Point, ...]:
-        """The training points."""
-        return (*self.context, *self.both, *self.subject)
+        for i in range(setting.n_context, last + 1):
+            values[n_answers + i, i] = setting.x_m
+        pairs = tuple(((i, n_answers + i, relation), i) for i in range(n_pairs))
+        subjects = tuple(((n_answers + i, relation), i) for i in range(n_pairs, last))
+        test = ((last + 1, n_answers + last, relation), last + 1)
+        return cls(setting, phi, values, pairs, subjects, test)
 
 
-def logits(model: Any, w_kq: Any, w_v: Any, tokens: tuple[int, ...], relation_score: float) -> Any:
-    """z (K,) at the relation, as a tensor; `relation_score` is -inf where r gets no attention."""
-    import torch
+def logits(model: Model, query: Tensor, change: Tensor, point: Point, score: float) -> Tensor:
+    """z (K,) at the relation, after steps: `query` (d,) on W_KQ, `change` (d, d) on W_V.
 
-    phi = torch.from_numpy(model.embeddings)
-    inputs = phi[list(tokens)]  # (n, d)
-    offset = torch.zeros(len(tokens), dtype=torch.float64)
-    offset[-1] = relation_score
-    attention = torch.softmax(inputs @ w_kq @ inputs[-1] + offset, dim=0)
-    return phi @ w_v @ inputs.T @ attention
+    `score` is that of the relation: -inf where it gets no attention.
+    """
+    tokens = list(point[0])
+    scores = model.embeddings[tokens] @ query
+    scores = scores + torch.tensor([0.0] * (len(tokens) - 1) + [score])
+    values = model.values + model.embeddings @ change @ model.embeddings.T
+    return torch.softmax(scores, dim=0) @ values[tokens]
 
 
 def gradients(
-    model: Model, points: tuple[Point, ...], *, relation_score: float, mean: bool
-) -> tuple[Array, Array]:
-    """Minus the gradients of the loss in W_KQ and W_V, (d, d) each, by autograd."""
-    import torch
+    model: Model,
+    points: tuple[Point, ...],
+    query: Tensor | None = None,
+    *,
+    score: float = -math.inf,
+    mean: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Minus the gradients of the loss in the query (d,) and in W_V (d, d), by autograd."""
+    d = model.embeddings.shape[1]
+    start = torch.zeros(d, dtype=torch.float64) if query is None else query
+    given = start.clone().requires_grad_(), torch.zeros(d, d, dtype=torch.float64).requires_grad_()
+    losses = [
+        -torch.log_softmax(logits(model, *given, point, score), dim=0)[point[1]] for point in points
+    ]
+    loss = torch.stack(losses).mean() if mean else torch.stack(losses).sum()
+    step, change = torch.autograd.grad(loss, given)
+    return -step, -change
 
-    w_kq = torch.from_numpy(model.w_kq.copy()).requires_grad_()
-    w_v = torch.from_numpy(model.w_v.copy()).requires_grad_()
-    loss = sum(
-        -torch.log_softmax(logits(model, w_kq, w_v, tokens, relation_score), dim=0)[label]
-        for tokens, label in points
-    )
-    (loss / (len(points) if mean else 1)).backward()  # type: ignore[union-attr]
-    assert w_kq.grad is not None
-    assert w_v.grad is not None
-    return -w_kq.grad.numpy(), -w_v.grad.numpy()
 
-
-def along(model: Model, step: Array) -> tuple[float, float]:
-    """Return a step on W_KQ along theta_C and theta_S (rows) at the relation (column)."""
-    k = model.setting.n_tokens
-    column = step @ model.embeddings[k - 1]
-    return float(column[k]), float(column[k + 1])
+def along(step: Tensor) -> tuple[float, float]:
+    """Return a step on W_KQ along theta_C and theta_S, the last two directions."""
+    return float(step[-2]), float(step[-1])
 
 
 def check_explicit() -> dict[str, Any]:
@@ -118,11 +102,11 @@ def check_explicit() -> dict[str, Any]:
     errors = []
     for setting in settings:
         model = Model.create(setting)
-        step, _ = gradients(model, model.points, relation_score=-np.inf, mean=True)
+        step, _ = gradients(model, model.pairs)
         m_c, m_b = margins(setting, State())
-        expected = np.sqrt(0.5) * (setting.n_context * m_c + setting.n_both * m_b) / 4
+        expected = math.sqrt(0.5) * (setting.n_context * m_c + setting.n_both * m_b) / 4
         expected /= setting.n_context + setting.n_both
-        found = along(model, step)
+        found = along(step)
         errors += [abs(found[0] - expected), abs(found[1] + expected)]
         errors.append(_walk_error(setting, rate=3.0))
     second = [_proposition_2(setting) for setting in settings]
@@ -151,35 +135,31 @@ def check_explicit() -> dict[str, Any]:
 
 def _walk_error(setting: Setting, *, rate: float) -> float:
     """Return the largest difference in M_C over two steps: all weights against the closed form."""
-    import torch
-
     model, state, errors = Model.create(setting), State(), []
+    d = model.embeddings.shape[1]
+    query, unchanged = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
+    context, answer = model.test[1], model.test[1] - 1
     for _ in range(2):
-        step, _ = gradients(model, model.points, relation_score=-np.inf, mean=True)
-        model, state = (
-            replace(model, w_kq=model.w_kq + rate * step),
-            take_step(setting, state, rate),
+        query = query + rate * gradients(model, model.pairs, query)[0]
+        state = take_step(setting, state, rate)
+        z = logits(model, query, unchanged, model.test, -math.inf)
+        errors.append(
+            abs(float(torch.sigmoid(z[context] - z[answer])) - context_share(setting, state))
         )
-        kq, v = torch.from_numpy(model.w_kq), torch.from_numpy(model.w_v)
-        z = logits(model, kq, v, model.test[0], -np.inf)
-        share = torch.sigmoid(z[model.test[1]] - z[model.test_answer])
-        errors.append(abs(float(share) - context_share(setting, state)))
     return max(errors)
 
 
 def _proposition_2(setting: Setting) -> dict[str, bool]:
-    n_subject = 2
-    model = Model.create(setting, n_subject=n_subject)
-    few = (*model.context, *model.both)
+    model = Model.create(setting, n_subject=2)
+    both = (model.pairs, (*model.pairs, *model.subjects))  # without and with S points
 
-    def parts(points: tuple[Point, ...], score: float, *, mean: bool) -> tuple[float, float]:
-        step, _ = gradients(model, points, relation_score=score, mean=mean)
-        return along(model, step)
+    def parts(score: float, *, mean: bool) -> list[tuple[float, float]]:
+        return [along(gradients(model, points, score=score, mean=mean)[0]) for points in both]
 
-    before, after = (parts(p, 0.0, mean=False) for p in (few, model.points))
-    mean_before, mean_after = (parts(p, 0.0, mean=True) for p in (few, model.points))
-    closed_before, closed_after = (parts(p, -np.inf, mean=False) for p in (few, model.points))
-    ratio = len(few) / len(model.points)
+    before, after = parts(0.0, mean=False)
+    mean_before, mean_after = parts(0.0, mean=True)
+    closed_before, closed_after = parts(-math.inf, mean=False)
+    ratio = len(both[0]) / len(both[1])
     return {
         "theta_S gains with sum": after[1] > before[1],
         "theta_C unchanged with sum": abs(after[0] - before[0]) < 1e-12,
@@ -191,13 +171,10 @@ def _proposition_2(setting: Setting) -> dict[str, bool]:
 def _proposition_3(setting: Setting, rate: float) -> bool:
     """Does a step on W_V make the subject of every C point more predictive of its answer?"""
     model = Model.create(setting)
-    _, step = gradients(model, model.points, relation_score=-np.inf, mean=True)
-    phi = model.embeddings
-
-    def probability(w_v: Array, point: Point) -> float:
-        values = phi @ w_v @ phi[point[0][1]]
-        values = np.exp(values - values.max())
-        return float(values[point[1]] / values.sum())
-
-    changed = model.w_v + rate * step
-    return all(probability(changed, p) > probability(model.w_v, p) for p in model.context)
+    _, step = gradients(model, model.pairs)
+    changed = model.values + rate * (model.embeddings @ step @ model.embeddings.T)
+    before, after = (torch.softmax(values, dim=1) for values in (model.values, changed))
+    return all(
+        bool(after[tokens[1], label] > before[tokens[1], label])
+        for tokens, label in model.pairs[: setting.n_context]
+    )

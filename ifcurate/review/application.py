@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ifcurate.errors import IfcurateError
 from ifcurate.options.base import takes_options
@@ -58,38 +58,19 @@ class _VerdictRequest(BaseModel):
     verdict: Literal["good", "broken"] | None
 
 
-class OnlyFromHere:
-    """Refuses requests with a wrong token, for another host or from another origin."""
-
-    def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str]) -> None:
-        self._app = app
-        self._token = token
-        self._hosts = hosts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or refuse, one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        refused = self._problem(Request(scope))
-        if refused:
-            answer = PlainTextResponse(refused, 403, headers=HEADERS)
-            await answer(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    def _problem(self, request: Request) -> str:
-        if request.headers.get("host", "") not in self._hosts:
-            return "this application answers only on this machine's loopback address"
-        origin = request.headers.get("origin")
-        if origin is not None and origin not in {f"http://{host}" for host in self._hosts}:
-            return "this application answers only its own page"
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return "this application answers only its own page"
-        first = request.url.path.split("/")[1] if "/" in request.url.path else ""
-        if not secrets.compare_digest(first.encode(), self._token.encode()):
-            return "the address lacks its token; open the one that `ifcurate review` printed"
-        return ""
+def _find_problem(request: Request, token: str, hosts: frozenset[str]) -> str:
+    """Return why a request is refused: a wrong token, another host or another origin; else ""."""
+    if request.headers.get("host", "") not in hosts:
+        return "this application answers only on this machine's loopback address"
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in {f"http://{host}" for host in hosts}:
+        return "this application answers only its own page"
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return "this application answers only its own page"
+    first = request.url.path.split("/")[1] if "/" in request.url.path else ""
+    if not secrets.compare_digest(first.encode(), token.encode()):
+        return "the address lacks its token; open the one that `ifcurate review` printed"
+    return ""
 
 
 @takes_options(ReviewOptions)
@@ -161,9 +142,14 @@ def create_application(
         "verdict": (_VerdictRequest, lambda new: counterfactuals.judge(new.hash, new.verdict)),
     }
 
+    async def guard(request: Request, answer: RequestResponseEndpoint) -> Response:
+        problem = _find_problem(request, token, hosts)
+        response = PlainTextResponse(problem, 403) if problem else await answer(request)
+        response.headers.update(HEADERS)
+        return response
+
     async def page(request: Request) -> Response:
-        text = await run_in_threadpool(_render, session, counterfactuals)
-        return HTMLResponse(text, headers=HEADERS)
+        return HTMLResponse(await run_in_threadpool(_render, session, counterfactuals))
 
     def decide(wanted: Any) -> Any:
         decisions = session.decisions(wanted)
@@ -181,8 +167,7 @@ def create_application(
         ),
     ]
     hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
-    guard = Middleware(OnlyFromHere, token=token, hosts=hosts)
-    return Starlette(routes=routes, middleware=[guard])
+    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)])
 
 
 def _answer(
@@ -199,17 +184,13 @@ def _answer(
             else:
                 wanted = kind.model_validate(dict(request.query_params))
         except ValidationError as error:
-            return _json({"error": str(error)}, 422)
+            return JSONResponse({"error": str(error)}, 422)
         result = await run_in_threadpool(work, wanted)
         if result is None or result is False:
-            return _json({"error": "no such row"}, 404)
-        return _json({"saved": True} if result is True else result, headers=headers)
+            return JSONResponse({"error": "no such row"}, 404)
+        return JSONResponse({"saved": True} if result is True else result, headers=headers)
 
     return route
-
-
-def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(value, status, headers={**HEADERS, **(headers or {})})
 
 
 def _render(session: Session, counterfactuals: Counterfactuals) -> str:

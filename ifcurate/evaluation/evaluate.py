@@ -14,9 +14,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from ifcurate.errors import OptionError, RunError
 from ifcurate.evaluation.measures import Answered, measure
-from ifcurate.evaluation.models import AnsweringModel, LocalModel, open_model
+from ifcurate.evaluation.models import (
+    AnsweringModel,
+    LocalModel,
+    measure_attention,
+    open_model,
+)
 from ifcurate.evaluation.suites import Question, Suite, load_suite, note_duplicates, to_example
 from ifcurate.options.base import takes_options
 from ifcurate.options.evaluate import EvaluateOptions
@@ -187,12 +194,12 @@ def _ask(
 
 def _watch(model: AnsweringModel, template: Any, answered: Sequence[Answered]) -> list[Answered]:
     """Return the answers, with the attention on contexts while the model reads their answers."""
-    from ifcurate.evaluation.attention import measure_attention
-
     assert isinstance(model, LocalModel)  # the options refuse other engines
     examples = [to_example(a.question, response=a.question.context_answers[0]) for a in answered]
     measured = measure_attention(model.model, model.tokenizer, template, examples)
-    by_id = {own.id: tuple(own.mean_head.tolist()) for own in measured}
+    by_id = {
+        id: tuple(own.mean(axis=(1, 2), dtype=np.float64).tolist()) for id, own in measured.items()
+    }
     return [replace(a, attention=by_id.get(a.question.id)) for a in answered]
 
 

@@ -8,9 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ifcurate.engines.base import Prompt, Tokenizer
+from ifcurate.engines.base import Float32Array, Prompt, Tokenizer
 from ifcurate.options.evaluate import EvaluateOptions
 from ifcurate.options.score import LoadOptions
+from ifcurate.prompts.pairs import build_prompts
+from ifcurate.prompts.places import find_context_tokens
+from ifcurate.prompts.templates import Template
+from ifcurate.records import Example
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,3 +201,30 @@ def answer_logprobs(model: Any, prompts: Sequence[Prompt], *, batch_size: int) -
                 targets = inputs["input_ids"][row, first:last, None].to(logprobs.device)
                 sums[i] = float(logprobs.gather(-1, targets).sum())
     return sums
+
+
+def measure_attention(
+    model: Any, tokenizer: Tokenizer, template: Template, examples: Sequence[Example]
+) -> dict[str, Float32Array]:
+    """Id -> attention on the context; examples without a context are left out.
+
+    For a response token t, layer l and head h, the share is the attention of the position that
+    predicts t, summed over the context's tokens: (n_layers, n_heads, n_response_tokens). Figure 3b
+    of Goyal et al. (ICLR 2025) plots its mean over heads by layer, over the checkpoints of a run.
+    The score of Wang et al. (2024, arXiv 2411.02688) is the largest head at one layer. Both are
+    averaged over the response's tokens.
+
+    `model` is from transformers. The response of each example is read, not generated. Raises
+    `ModelError` for a model whose layers give no attention.
+    """
+    from ifcurate.engines.hf.watching import attention_shares
+
+    prompts = build_prompts(examples, template, tokenizer)
+    spans = {
+        i: span
+        for i, example in enumerate(examples)
+        if example.has_context
+        and (span := find_context_tokens(example, prompts[i], template, tokenizer))
+    }
+    shares = attention_shares(model, [prompts[i] for i in spans], list(spans.values()))
+    return {examples[i].id: own for i, own in zip(spans, shares, strict=True)}

@@ -80,8 +80,7 @@ def _all_scores(lab: Laboratory) -> dict[str, FloatArray]:
 
 def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]:
     """Loss of the response alone, (rows,), and attention on the context, (rows,) per layer."""
-    from ifcurate.evaluation.attention import measure_attention
-    from ifcurate.evaluation.models import answer_logprobs
+    from ifcurate.evaluation.models import answer_logprobs, measure_attention
     from ifcurate.options.evaluate import EvaluateOptions
     from ifcurate.prompts.templates import load_template
 
@@ -94,9 +93,8 @@ def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]
     prompts = [Prompt([start, *ids], 1) for ids in responses]
     sums = answer_logprobs(loaded.model, prompts, batch_size=EvaluateOptions().batch_size)
     alone = np.array([-s / max(1, len(ids)) for s, ids in zip(sums, responses, strict=True)])
-    by_id = {
-        a.id: a.largest_head for a in measure_attention(loaded.model, wrapped, template, examples)
-    }
+    measured = measure_attention(loaded.model, wrapped, template, examples)
+    by_id = {id: own.max(axis=1).mean(axis=1, dtype=np.float64) for id, own in measured.items()}
     n_layers = len(next(iter(by_id.values())))
     nothing = np.full(n_layers, np.nan)
     shares = np.array([by_id.get(e.id, nothing) for e in examples])

@@ -12,7 +12,6 @@ a bootstrap has no width, and the interval is Wilson's (1927).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,7 +22,6 @@ from ifcurate.evaluation.answers import Outcome, name_answers, names
 from ifcurate.evaluation.suites import Question
 
 N_DRAWS: Final = 2000
-_Z: Final = 1.959964  # the 97.5% quantile of the normal distribution
 _LENGTHS: Final = ((40, "under 40 words"), (80, "40-79 words"), (1 << 60, "80 words or more"))
 #: The outcomes that each share counts.
 _COUNTED: Final[Mapping[str, tuple[Outcome, ...]]] = {
@@ -111,9 +109,8 @@ def _share(values: Sequence[bool], seed: int) -> Share:
     hits = np.asarray(values, dtype=np.float64)
     n, value = len(hits), float(hits.mean())
     if value in (0, 1):  # every draw would be the same
-        missed = _Z**2 / (n + _Z**2)  # the end of Wilson's interval when there is no hit
-        low, high = (1 - missed, 1.0) if value else (0.0, missed)
-        return {"value": value, "low": low, "high": high, "n": n}
+        low, high = _test_share(int(hits.sum()), n).proportion_ci(method="wilson")
+        return {"value": value, "low": float(low), "high": float(high), "n": n}
     # A bootstrap draw of a share is a binomial count.
     rng = np.random.default_rng(seed)
     draws = rng.binomial(n, value, size=N_DRAWS) / n
@@ -135,17 +132,21 @@ def compare_outcomes(
     rng = np.random.default_rng(seed)
     draws = differences[rng.integers(len(ids), size=(N_DRAWS, len(ids)))].mean(axis=1)
     low, high = np.quantile(draws, (0.025, 0.975))
-    up, down = int((differences > 0).sum()), int((differences < 0).sum())
-    n = up + down
-    tail = sum(math.comb(n, k) for k in range(min(up, down) + 1))
-    p = min(1.0, 2 * tail / 2**n)
+    up, changed = int((differences > 0).sum()), int((differences != 0).sum())
     return {
         "n": len(ids),
         "difference": float(differences.mean()),
         "low": float(low),
         "high": float(high),
-        "p": p,
+        "p": float(_test_share(up, changed).pvalue) if changed else 1.0,
     }
+
+
+def _test_share(hits: int, n: int) -> Any:
+    """Return scipy's exact test of a share against one half."""
+    from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+    return binomtest(hits, n)
 
 
 def position_of_answer(question: Question) -> str:

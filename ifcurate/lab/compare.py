@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +13,6 @@ from ifcurate.pages.figures import draw_lines
 from ifcurate.pages.shell import Figure, Page, Section, Table
 
 _MEASURES: Final = ("conflict", "parametric", "recall", "reading", "standard")
-#: 97.5% quantiles of Student's t by degrees of freedom, for 95% intervals over seeds.
-_T: Final = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 def read_results(root: Path, mixtures: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -90,7 +87,9 @@ def interval_of(values: Sequence[float]) -> dict[str, float | None]:
     mean = sum(values) / n
     if n < 2:
         return {"mean": mean, "low": None, "high": None}
-    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) * _T[min(n - 1, 9)]
+    from scipy.stats import sem, t  # type: ignore[import-untyped]
+
+    spread = float(sem(values) * t.ppf(0.975, n - 1))
     return {"mean": mean, "low": mean - spread, "high": mean + spread}
 
 

@@ -103,10 +103,7 @@ def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]
 
 def area_under_curve(scores: FloatArray, positive: npt.NDArray[np.bool_]) -> float:
     """Chance that a positive row scores above a negative one, ties counting half."""
-    from scipy.stats import rankdata  # type: ignore[import-untyped]
+    from scipy.stats import mannwhitneyu  # type: ignore[import-untyped]
 
-    ranks = rankdata(scores)
-    n_positive = int(positive.sum())
-    n_negative = len(scores) - n_positive
-    above = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
-    return float(above / (n_positive * n_negative))
+    above = mannwhitneyu(scores[positive], scores[~positive]).statistic
+    return float(above / (positive.sum() * (~positive).sum()))

@@ -15,14 +15,7 @@ import polars as pl
 import yaml
 
 from ifcurate.errors import DataError
-from ifcurate.exports.models import (
-    check_separate_projections,
-    find_scored_model,
-    list_weights,
-    locate_model,
-    scored_by,
-    template_problem,
-)
+from ifcurate.exports import models
 from ifcurate.exports.rows import (
     WEIGHT,
     Row,
@@ -78,19 +71,20 @@ def export_mixture(
     """
     check_type("mixture", mixture, Mixture, "give mix_examples(...), or read_mixture(FOLDER)")
     folder = Path(folder)
-    model = options.model or (scored_by if options.is_plain else find_scored_model)(mixture)
+    find = models.scored_by if options.is_plain else models.find_scored_model
+    model = options.model or find(mixture)
     if not options.is_plain and not model:
         raise DataError(
             f"export {options.trainer}: no model is named, and none scored the data; "
             "name the model that you will train: --model MODEL"
         )
     if options.qk_only:
-        check_separate_projections(model, list_weights(model))
+        models.check_separate_projections(model, models.list_weights(model))
     if options.indicator:
         _check_labels(mixture)
     remove_partials(folder)
     _refuse_foreign(folder)
-    plan = _plan(mixture, folder, locate_model(model) if model else "", options)
+    plan = _plan(mixture, folder, models.locate_model(model) if model else "", options)
     identity = {
         "mixture": mixture.manifest.identity,
         "options": options.model_dump(mode="json"),
@@ -158,10 +152,10 @@ def _plan(mixture: Mixture, folder: Path, model: str, options: ExportOptions) ->
     if weighted:
         multi = any(count_trained(row) > 1 for row, _ in _rows(mixture, options))
     templates = {o["template"]["name"] for o in mixture.origins.values() if o.get("template")}
-    alpaca = templates == {"alpaca"} and scored_by(mixture) in (model, Path(model).name)
+    alpaca = templates == {"alpaca"} and models.scored_by(mixture) in (model, Path(model).name)
     problem: str | None = ""
     if options.trainer == "trl" and options.objective == "sft" and not alpaca:
-        problem = template_problem(model, several=bool(multi))
+        problem = models.template_problem(model, several=bool(multi))
     return ExportPlan(
         folder, model, options, bool(multi), bool(weighted), bool(tools), alpaca, problem
     )

@@ -13,17 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.exports.rows import (
-    Row,
-    split_response,
-    to_alpaca,
-    to_last_trained,
-    to_openai,
-    to_preference,
-    to_sharegpt,
-    to_text_calls,
-    to_trained_messages,
-)
+from ifcurate.exports import rows
 from ifcurate.options.export import ExportOptions
 
 #: The weights that are trained with `qk_only`. axolotl takes dots as literal dots, so a
@@ -33,7 +23,7 @@ _QK: Final = ("q_proj", "k_proj")
 #: For TRL, where the model's own template is missing or not usable.
 CHAT_TEMPLATE: Final = "chat_template.jinja"
 
-ToRow = Callable[[Row], dict[str, Any]]
+ToRow = Callable[[rows.Row], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +62,12 @@ def plan_trl_rows(plan: ExportPlan) -> ToRow:
     Conversations with several answers stay whole. The loss is then on all of them.
     """
     if plan.options.objective == "dpo":
-        return to_preference
-    return to_trained_messages if plan.multi_turn else _to_prompt_completion
+        return rows.to_preference
+    return rows.to_trained_messages if plan.multi_turn else _to_prompt_completion
 
 
-def _to_prompt_completion(row: Row) -> dict[str, Any]:
-    prompt, response, whole = split_response(row)
+def _to_prompt_completion(row: rows.Row) -> dict[str, Any]:
+    prompt, response, whole = rows.split_response(row)
     return {"prompt": prompt, "completion": [response], **whole}
 
 
@@ -137,11 +127,11 @@ def _to_llama_factory(plan: ExportPlan) -> ToRow:
     ranked = plan.options.objective == "dpo"
     every = plan.multi_turn and not ranked
 
-    def convert(row: Row) -> dict[str, Any]:
-        whole = to_sharegpt((to_trained_messages if every else to_last_trained)(row))
+    def convert(row: rows.Row) -> dict[str, Any]:
+        whole = rows.to_sharegpt((rows.to_trained_messages if every else rows.to_last_trained)(row))
         if not ranked:
             return whole
-        rejected = to_preference(row)["rejected"][0]["content"]
+        rejected = rows.to_preference(row)["rejected"][0]["content"]
         *asked, chosen = whole["conversations"]
         other = {"from": "gpt", "value": rejected}
         return {**whole, "conversations": asked, "chosen": chosen, "rejected": other}
@@ -212,7 +202,7 @@ TRAINERS: Final = {
     "trl": TrainerFormat("train.jsonl", plan_trl_rows, _trl_config, _trl_command),
     "axolotl": TrainerFormat(
         "train.jsonl",
-        lambda _: to_text_calls,
+        lambda _: rows.to_text_calls,
         config=_axolotl_config,
         command=_launch("axolotl train", "axolotl.yaml"),
     ),
@@ -223,8 +213,8 @@ TRAINERS: Final = {
         _launch("llamafactory-cli train", "llamafactory.yaml"),
     ),
     "open-instruct": TrainerFormat(
-        "train.jsonl", lambda _: to_trained_messages, command=_open_instruct_command
+        "train.jsonl", lambda _: rows.to_trained_messages, command=_open_instruct_command
     ),
-    "messages": TrainerFormat("train.jsonl", lambda _: to_openai),
-    "alpaca": TrainerFormat("train.json", lambda _: to_alpaca),
+    "messages": TrainerFormat("train.jsonl", lambda _: rows.to_openai),
+    "alpaca": TrainerFormat("train.json", lambda _: rows.to_alpaca),
 }

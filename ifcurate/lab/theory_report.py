@@ -7,38 +7,25 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ifcurate.lab.theory import (
-    LARGEST_RATE,
-    SMALLEST,
-    Setting,
-    State,
-    context_share,
-    describe,
-    find_rate,
-    lemma_margin,
-    pull_sign,
-    reverses_in_the_limit,
-    sufficient,
-    take_step,
-    walk,
-)
+from ifcurate.lab import theory
+from ifcurate.lab.theory import Setting, State
 from ifcurate.lab.theory_explicit import check_explicit
 
 
 def make_report() -> dict[str, Any]:
     """Return all checks, the smallest counterexample, and a walk through both phases."""
     shown = Setting(61, 4, 4, 0.15, 0.5)
-    rate = find_rate(shown)
+    rate = theory.find_rate(shown)
     assert rate is not None
     return {
         "closed_form": check_grid(),
-        "counterexample": describe(SMALLEST),
+        "counterexample": theory.describe(theory.SMALLEST),
         "explicit": check_explicit(),
         "phase_plot": {
-            "setting": describe(shown),
+            "setting": theory.describe(shown),
             "rate": rate,
-            "walk": walk(shown, rate, 12),
-            "slow_walk": walk(shown, rate / 10, 120),
+            "walk": theory.walk(shown, rate, 12),
+            "slow_walk": theory.walk(shown, rate / 10, 120),
         },
     }
 
@@ -90,7 +77,7 @@ def grid() -> list[Setting]:
     counts = ((1, 1), (4, 4), (32, 32), (2, 1), (8, 4), (5, 1), (20, 4))
     shares = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
     known = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
-    settings = [SMALLEST]
+    settings = [theory.SMALLEST]
     for size, (n_c, n_b), low, high in product(sizes, counts, shares, known):
         # Each point has its own answer and subject, and there is one relation.
         if 2 * (n_c + n_b) + 1 <= size and 1 / size < low < high / 2:
@@ -101,13 +88,13 @@ def grid() -> list[Setting]:
 def check_grid(settings: list[Setting] | None = None) -> dict[str, Any]:
     """Return how often each statement held, the number of settings, and the smallest failure."""
     settings = grid() if settings is None else settings
-    under = [s for s in settings if sufficient(s)]
+    under = [s for s in settings if theory.sufficient(s)]
     equal = _with_equal_counts(settings)
-    rates = {s: find_rate(s) for s in settings if _has_first_phase(s)}
+    rates = {s: theory.find_rate(s) for s in settings if _has_first_phase(s)}
     return {
         "n_settings": len(settings),
-        "lemma_6": _check(settings, lambda s: lemma_margin(s) > 0),
-        "lemma_6_under_condition": _check(under, lambda s: lemma_margin(s) > 0),
+        "lemma_6": _check(settings, lambda s: theory.lemma_margin(s) > 0),
+        "lemma_6_under_condition": _check(under, lambda s: theory.lemma_margin(s) > 0),
         "first_phase_all": _check(settings, _has_first_phase),
         "first_phase_equal_counts": _check(equal, _has_first_phase),
         "first_phase_under_condition": _check(under, _has_first_phase),
@@ -121,7 +108,7 @@ def _with_equal_counts(settings: Sequence[Setting]) -> list[Setting]:
 
 
 def _has_first_phase(setting: Setting) -> bool:
-    return pull_sign(setting, State()) > 0
+    return theory.pull_sign(setting, State()) > 0
 
 
 def _check_second_phase(rates: dict[Setting, float | None]) -> dict[str, Any]:
@@ -129,9 +116,9 @@ def _check_second_phase(rates: dict[Setting, float | None]) -> dict[str, Any]:
     first = list(rates)
     return {
         **_check(first, lambda s: rates[s] is not None),
-        "rate_searched_to": LARGEST_RATE,
+        "rate_searched_to": theory.LARGEST_RATE,
         "as_the_limit_of_large_rates_says": sum(
-            reverses_in_the_limit(s) == (rate is not None) for s, rate in rates.items()
+            theory.reverses_in_the_limit(s) == (rate is not None) for s, rate in rates.items()
         ),
         "equal_counts": _check(_with_equal_counts(first), lambda s: rates[s] is not None),
     }
@@ -146,9 +133,9 @@ def _check_theorem(rates: dict[Setting, float | None]) -> dict[str, Any]:
     shares = {}  # M_C before training and after one and two steps
     for setting, rate in rates.items():
         if rate is not None:
-            one = take_step(setting, State(), rate)
-            states = (State(), one, take_step(setting, one, rate))
-            shares[setting] = [context_share(setting, state) for state in states]
+            one = theory.take_step(setting, State(), rate)
+            states = (State(), one, theory.take_step(setting, one, rate))
+            shares[setting] = [theory.context_share(setting, state) for state in states]
     rises_then_falls = {s: m1 > m0 and m1 >= m2 for s, (m0, m1, m2) in shares.items()}
     return {
         **_check(list(shares), lambda s: rises_then_falls[s]),
@@ -162,5 +149,5 @@ def _check(settings: list[Setting], holds: Callable[[Setting], bool]) -> dict[st
     return {
         "tried": len(settings),
         "held": len(settings) - len(failures),
-        "smallest_failure": describe(smallest) if smallest else None,
+        "smallest_failure": theory.describe(smallest) if smallest else None,
     }

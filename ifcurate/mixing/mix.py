@@ -20,20 +20,13 @@ import polars as pl
 
 from ifcurate.data.in_memory import take_examples
 from ifcurate.errors import DataError
+from ifcurate.mixing import choosing
 from ifcurate.mixing.amounts import (
     Amount,
     check_amounts,
     find_total,
     parse_amount,
     resolve_amounts,
-)
-from ifcurate.mixing.choosing import (
-    choose_rows,
-    count_lost,
-    index_schema,
-    mark_duplicates,
-    mark_not_chosen,
-    order_rows,
 )
 from ifcurate.mixing.mixture import (
     DROPPED,
@@ -190,10 +183,10 @@ class _Maker:
         self._avoided = read_names(options.avoid_overlap)
         self._short: list[str] = []  # notes on shares that are larger than their component
         check_amounts({part.name: part.amount for part in parts}, options)
-        index = pl.concat([index_schema(self._names).to_frame(), *self._read(parts)])
+        index = pl.concat([choosing.index_schema(self._names).to_frame(), *self._read(parts)])
         _refuse_strata(index, options.stratify)
         if options.duplicates == "drop":
-            index = mark_duplicates(index)
+            index = choosing.mark_duplicates(index)
         if options.near_duplicates is not None:
             texts = pl.concat([f.select(TEXT.fill_null("")) for f in store.frames()])[:, 0]
             model = encoder or options.near_model
@@ -202,9 +195,9 @@ class _Maker:
         # A fraction above 1 needs no --upsample.
         repeats = any(p.amount.kind == "fraction" and p.amount.value > 1 for p in parts)
         upsample = options.upsample or repeats
-        chosen = choose_rows(index, self._amounts, seed=options.seed, upsample=upsample)
-        self._index = mark_not_chosen(index, chosen)
-        self._chosen = order_rows(chosen, index, seed=options.seed)
+        chosen = choosing.choose_rows(index, self._amounts, seed=options.seed, upsample=upsample)
+        self._index = choosing.mark_not_chosen(index, chosen)
+        self._chosen = choosing.order_rows(chosen, index, seed=options.seed)
 
     def _read(self, parts: Sequence[_Part]) -> Iterator[pl.DataFrame]:
         """Store the rows of all components, and return the index by which rows are chosen."""
@@ -236,7 +229,7 @@ class _Maker:
             "reason": reasons,
             "detail": details,
         }
-        return pl.DataFrame(columns, schema=index_schema(self._names))
+        return pl.DataFrame(columns, schema=choosing.index_schema(self._names))
 
     def _count_tokens(self, rows: list[MixRow], table: pl.DataFrame) -> pl.Series:
         if self._counter is None:
@@ -326,7 +319,7 @@ class _Maker:
         lost = [
             f"{name}: {count(n, 'row')} left out as duplicates of rows of another "
             "component that were not chosen; divide the rows between the files to have them"
-            for name, n in count_lost(self._index, self._chosen).items()
+            for name, n in choosing.count_lost(self._index, self._chosen).items()
         ]
         return [*notes, *lost, *self._short]
 

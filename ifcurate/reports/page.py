@@ -14,16 +14,8 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.report import ReportOptions
 from ifcurate.pages.shell import Block, Command, Page, Place, Section, Table, refuse_page
 from ifcurate.phrases import check_type
+from ifcurate.reports import counts
 from ifcurate.reports.compare import compare_runs, comparison_section
-from ifcurate.reports.counts import (
-    count_cards,
-    count_flags,
-    count_lengths,
-    count_rejected,
-    count_sources,
-    count_tokens,
-    list_quarantine,
-)
 from ifcurate.reports.examples import choose_rows, describe_rows, read_texts
 from ifcurate.reports.facts import Facts, describe_run, gather_facts, read_quarantine
 from ifcurate.reports.run_figures import draw_gains, draw_kept, draw_losses
@@ -75,14 +67,18 @@ def write_report(
     page = Page(
         _TITLE,
         [
-            Section("overview", "Overview", describe_run(facts), (count_cards(facts),)),
+            Section("overview", "Overview", describe_run(facts), (counts.count_cards(facts),)),
             Section(
                 "distributions",
                 "Losses and gains",
                 blocks=(draw_losses(facts, places), draw_gains(facts), draw_kept(facts)),
             ),
-            Section("groups", "Groups", blocks=(count_sources(facts), count_lengths(facts))),
-            Section("tokens", "Kept and removed", blocks=(count_tokens(facts),)),
+            Section(
+                "groups",
+                "Groups",
+                blocks=(counts.count_sources(facts), counts.count_lengths(facts)),
+            ),
+            Section("tokens", "Kept and removed", blocks=(counts.count_tokens(facts),)),
             _rejected(facts),
             Section(
                 "sides",
@@ -143,11 +139,11 @@ def _choose_pairs(chosen: pl.DataFrame) -> dict[str, list[int]]:
 
 def _rejected(facts: Facts) -> Section:
     records, reasons = read_quarantine(facts.run, 20)
-    flags = count_flags(facts)
+    flags = counts.count_flags(facts)
     tables = [flags] if flags else []
     if facts.table.filter(pl.col("status") != "scored").height:
-        tables.append(count_rejected(facts))
-    tables += list_quarantine(records, reasons) if reasons else []
+        tables.append(counts.count_rejected(facts))
+    tables += counts.list_quarantine(records, reasons) if reasons else []
     text = [] if reasons else ["Every row could be read; none was quarantined."]
     text += [] if flags else ["No example has a flag: each pair of prompts differs by its context."]
     return Section("rejected", "Flags and rejected rows", text, tables)

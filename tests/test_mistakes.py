@@ -125,13 +125,21 @@ MISTAKES = {
     ),
     "rows under a key": Mistake(
         "inspect n.json",
-        ("n.json", "found the columns data, version", "jq -c '.data[]' n.json > rows.jsonl"),
+        (
+            "n.json",
+            "found the columns data, version",
+            "the rows seem to be in 'data'; write each of them as one line of a file",
+        ),
         ("$ jq -c '.data[]' n.json > rows.jsonl", "inspect rows.jsonl"),
         before=write("n.json", json.dumps({"version": 1, "data": ROWS})),
     ),
     "ranked answers": Mistake(
         "inspect r.jsonl",
-        ("r.jsonl", "each row has several answers", "name the best answer `chosen`: jq"),
+        (
+            "r.jsonl",
+            "each row has several answers with their ranks in 'completions'",
+            "name the best one `chosen` and the worst one `rejected`",
+        ),
         (
             "$ jq -c '(.completions | sort_by(-.overall_score)) as $a | . + {chosen: "
             "$a[0].response, rejected: $a[-1].response} | del(.completions)' r.jsonl > rows.jsonl",

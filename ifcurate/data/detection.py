@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.data.chats import CHATS, find_chat, is_chat
@@ -69,35 +67,29 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
 
     Raises `DataError` with the columns that were found when no format fits.
     """
-    votes = Counter(name for row in rows if (name := _format_of(row)))
-    worse = isinstance(rows[0].get("answers"), list) and not all(map(_first_is_best, rows))
-    ranked = _advise_ranked(rows[0], where) if worse or not votes else ""
-    if votes and not ranked:
+    if votes := Counter(name for row in rows if (name := _format_of(row))):
         return max(votes, key=lambda name: (votes[name], -FORMATS.index(name)))
     keys = sorted({key for row in rows for key in row})
     raise DataError(
         f"{where}: no known format of rows; found the columns {', '.join(keys) or '(none)'}; "
-        f"{ranked or _what_to_do(rows, keys, where)}"
+        f"{_advise(rows, keys)}"
     )
 
 
-def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: str) -> str:
-    """Return the advice for rows that are not at the top of the file, or the general one."""
-    if len(rows) == 1 and (advice := _unwrap(rows[0], keys, where)):
-        return advice
-    if nested := next((key for key in keys if _has_examples(rows[0], key)), ""):
-        name = _quote(nested)
-        command = run_jq(f".{name}[] + del(.{name})", where)
-        return f"each row has several examples in {nested!r}; {command}"
-    return _map_columns(rows, keys)
-
-
-def _map_columns(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
-    """Return the advice for rows whose columns need other names, or another file."""
+def _advise(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
+    """Return what to do with rows of no known format."""
+    first = rows[0]
+    if ranked := next((key for key in keys if _has_ranks(first.get(key))), ""):
+        return (
+            f"each row has several answers with their ranks in {ranked!r}; name the best one "
+            "`chosen` and the worst one `rejected`"
+        )
+    if inner := _find_inner_rows(rows):
+        return f"the rows seem to be in {inner}; write each of them as one line of a file"
     if "parent_id" in keys:
         return "each row is one message; join the messages of a conversation to a list `messages`"
-    texts = [key for key in keys if isinstance(rows[0].get(key), str)]
-    if written := [key for key in texts if _OBJECTS.match(rows[0][key])]:
+    texts = [key for key in keys if isinstance(first.get(key), str)]
+    if written := [key for key in texts if _OBJECTS.match(first[key])]:
         return (
             f"{written[0]} has Python objects that were written as text; save the data as JSON "
             "lines or Parquet, not as CSV"
@@ -111,31 +103,26 @@ def _map_columns(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
     return f"map them: --columns {guesses}"
 
 
-def _unwrap(row: Mapping[str, Any], keys: Sequence[str], where: str) -> str:
-    """Return the advice for a file that is one object around its rows; "" for another."""
-    named = (key for key in keys if _REJECTED.isdisjoint(re.split(r"[^a-z]+", key.lower())))
-    if inside := [key for key in named if _has_rows(row[key])]:
-        names = " and ".join(map(repr, inside))
-        parts = ", ".join(f".{_quote(key)}[]" for key in inside)
-        return f"are the rows in {names}? {run_jq(parts, where)}"
-    if keys and all(isinstance(row[key], Mapping) for key in keys):
-        return f"are its values the rows? {run_jq('.[]', where)}"
-    return ""
+def _find_inner_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the columns whose items are rows themselves, in words; "" if there are none.
+
+    A file that is one object may have any rows in it. In several rows, they have a known format.
+    """
+    first, alone = rows[0], len(rows) == 1
+    if alone and first and all(isinstance(value, Mapping) for value in first.values()):
+        return "its values"
+    lists = [key for key, value in first.items() if _has_rows(value)]
+    inner = [key for key in lists if alone or _format_of(first[key][0])]
+    return " and ".join(map(repr, inner))
 
 
-def _quote(key: str) -> str:
-    """Return a key in a program of jq."""
-    return key if key.isidentifier() else json.dumps(key)
+def _has_ranks(value: Any) -> bool:
+    """Return whether a value is a list of answers that has their ranks or scores."""
+    return _has_rows(value) and not _RANKS.isdisjoint(value[0])
 
 
 def _has_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
-
-
-def _has_examples(row: Mapping[str, Any], key: str) -> bool:
-    """Return whether the first item of a column is an example with its own question."""
-    value = row.get(key)
-    return isinstance(value, list) and _has_rows(value) and bool(_format_of(value[0]))
 
 
 def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
@@ -154,6 +141,8 @@ def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
         yield shlex.quote(f"{name}={column}")
 
 
+#: Keys of an answer that has a rank among others.
+_RANKS: Final = frozenset(("rank", "overall_score", "score", "rating"))
 _OBJECTS: Final = re.compile(r"\[?\{'\w+': ")
 _REJECTED: Final = frozenset(("rejected", "non", "incorrect", "wrong", "negative"))
 #: The meaning of a column of an unknown format by the words in its name, the most likely first.
@@ -201,78 +190,3 @@ def _chat_format_of(row: Mapping[str, Any], name: str) -> str:
     if isinstance(turns, list) and isinstance(turns[0], Mapping) and "from" in turns[0]:
         return "sharegpt"
     return "messages" if name else ""
-
-
-# ------------------------------------------------ rows with several ranked answers
-#: A column with one of two answers, such as `response1` or `output_A`.
-_PAIR: Final = re.compile(
-    r"((?:human_ref|conversation|response|answer|output|completion)_?)[0-2ab]", re.IGNORECASE
-)
-_LISTS: Final = ("answers", "completions", "responses", "candidates", "generations", "outputs")
-_TEXTS: Final = ("response", "answer", "text", "content", "output", "completion")
-_RANKS: Final = ("rank", "overall_score", "score", "rating")
-
-
-def _advise_ranked(row: Mapping[str, Any], where: str) -> str:
-    """Return the advice for a row with several answers and their order; "" for another row."""
-    if program := _list_program(row):
-        return (
-            "each row has several answers and their order; name the best answer `chosen`: "
-            f"{run_jq(program, where)}"
-        )
-    if len(pair := _find_pair(row)) > 1:
-        return (
-            f"each row has several answers, {' and '.join(pair)}; name the better one `chosen` and "
-            "the other `rejected`, by the column that compares them"
-        )
-    return ""
-
-
-def run_jq(program: str, where: str) -> str:
-    """Return the command that applies a jq program to a file, or to the rows as JSON lines."""
-    jq = f"jq -c {shlex.quote(program)}"
-    if where.endswith(".gz"):
-        return f"zcat {shlex.quote(where)} | {jq} > rows.jsonl"
-    is_hub = "/" in where and not Path(where).suffix
-    if is_hub or "://" in where or where.endswith((".parquet", ".arrow", ".zst")):
-        return f"write them as JSON lines, and run: {jq} LINES > rows.jsonl"
-    return f"{jq} {shlex.quote(where)} > rows.jsonl"
-
-
-def _find_pair(row: Mapping[str, Any]) -> list[str]:
-    """Return the columns that have answers to the same prompt."""
-    columns = [(match[1], name) for name in row if (match := _PAIR.fullmatch(name))]
-    return [name for stem, name in columns if stem == columns[0][0]]
-
-
-def _list_program(row: Mapping[str, Any]) -> str:
-    found = _find_list(row)
-    if found is None:
-        return ""
-    key, text, rank = found
-    order = f".{rank}" if rank == "rank" else f"-.{rank}"
-    ends = f"{{chosen: $a[0].{text}, rejected: $a[-1].{text}}}"
-    return f"(.{key} | sort_by({order})) as $a | . + {ends} | del(.{key})"
-
-
-def _first_is_best(row: Mapping[str, Any]) -> bool:
-    """Return whether no answer has a better rank or score than the first."""
-    found = _find_list(row)
-    if found is None:
-        return True
-    key, _, rank = found
-    ranks = [item[rank] for item in row[key] if item.get(rank) is not None]
-    return not ranks or ranks[0] == (min(ranks) if rank == "rank" else max(ranks))
-
-
-def _find_list(row: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Return the column of a list of answers, and the keys of an answer's text and rank."""
-    for key in _LISTS:
-        value = row.get(key)
-        if not isinstance(value, list) or len(value) < 2 or not isinstance(value[0], Mapping):
-            continue
-        text = next((name for name in _TEXTS if name in value[0]), "")
-        rank = next((name for name in _RANKS if name in value[0]), "")
-        if text and rank:
-            return key, text, rank
-    return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.data.detection import detect_format, run_jq
+from ifcurate.data.detection import detect_format
 from ifcurate.data.in_memory import take_examples
 from ifcurate.data.parse_rows import parse_row
 from ifcurate.data.row_formats import RowLayout
@@ -242,9 +242,7 @@ def test_an_unknown_format_comes_with_the_columns_that_were_found() -> None:
     with pytest.raises(DataError, match=r"instruction=\.\.\. context=\.\.\. response=summary$"):
         detect_format([{"summary": "x", "stars": 3}], "a.jsonl")
     nested = {"train": [{"a": 1}], "test": [{"a": 1}]}
-    with pytest.raises(
-        DataError, match=r"in 'test' and 'train'\? jq -c '\.test\[\], \.train\[\]' a"
-    ):
+    with pytest.raises(DataError, match="the rows seem to be in 'train' and 'test'; write each"):
         detect_format([nested], "a")
 
 
@@ -446,19 +444,6 @@ def test_a_context_of_objects_with_an_unknown_key_is_answered(value: Any, place:
     assert example.context_text == PASSAGE
 
 
-@pytest.mark.parametrize(
-    ("where", "said"),
-    [
-        ("a.jsonl", "jq -c .rows a.jsonl > rows.jsonl"),
-        ("a.json.gz", "zcat a.json.gz | jq -c .rows >"),
-        ("a.parquet", "write them as JSON lines, and run: jq -c .rows LINES > rows.jsonl"),
-        ("owner/name", "write them as JSON lines"),
-    ],
-)
-def test_jq_gets_the_rows_of_any_source(where: str, said: str, folder: Path) -> None:
-    assert said in run_jq(".rows", where)
-
-
 def test_a_weight_of_zero_on_a_question_is_no_news() -> None:
     turns = [{"from": "human", "value": "Where?", "weight": 0}]
     row = {"conversations": [*turns, {"from": "gpt", "value": "Leda", "weight": 1}]}
@@ -468,33 +453,21 @@ def test_a_weight_of_zero_on_a_question_is_no_news() -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"a": {"x": 1}, "b": {"x": 2}}, r"are its values the rows\? jq -c '\.\[\]' x"),
-        ({"My Rows": [{"a": 1}], "n": 1}, r"jq -c '\.\"My Rows\"\[\]' x"),
+        ({"a": {"x": 1}, "b": {"x": 2}}, "the rows seem to be in its values"),
+        ({"My Rows": [{"a": 1}], "n": 1}, "the rows seem to be in 'My Rows'"),
         ({"document": PASSAGE, "summary": "A mill."}, "add a column `instruction`"),
         ({"text": "Where?", "role": "user", "parent_id": None}, "each row is one message"),
         (
             {"instruction": "", "passage": PASSAGE, "qas": [{"question": "q", "answer": "a"}]},
-            r"jq -c '\.qas\[\] \+ del\(\.qas\)' x",
+            "the rows seem to be in 'qas'",
         ),
         ({"messages": "[{'role': 'user', 'content': 'Where?'}]"}, "Python objects"),
         (
-            {"history": "Where?", "human_ref_A": "Here.", "human_ref_B": "No.", "labels": 1},
-            "human_ref_A and human_ref_B; name the better one `chosen`",
-        ),
-        (
             {
                 "prompt": "Where?",
-                "answers": [{"answer": "No", "rank": 2}, {"answer": "Yes", "rank": 1}],
+                "completions": [{"answer": "No", "rank": 2}, {"answer": "Yes", "rank": 1}],
             },
-            r"sort_by\(\.rank\)\) as \$a \| \. \+ {chosen: \$a\[0\]\.answer",
-        ),
-        (
-            {"instruction": "i", "completions": [{}], "models": [1], "correct_answers": ["None"]},
-            "response=completions",
-        ),
-        (
-            {"task": "t", "incorrect_response": "b", "right_response": "a"},
-            "response=right_response",
+            "answers with their ranks in 'completions'; name the best one `chosen`",
         ),
     ],
 )

@@ -46,7 +46,7 @@ def test_unknown_layout_names_the_columns() -> None:
 
 
 def test_rows_inside_an_object_are_named() -> None:
-    with pytest.raises(DataError, match=r"jq -c '.rows\[\]' here > rows.jsonl"):
+    with pytest.raises(DataError, match="the rows seem to be in 'rows'; write each"):
         detect_format([{"rows": [{"instruction": "i", "output": "o"}]}], "here")
 
 

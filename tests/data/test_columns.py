@@ -163,10 +163,6 @@ def test_numbers_and_booleans_are_answers_in_all_formats(value: Any, text: str) 
     for row in rows:
         example = one(row)
         assert (example.response, example.context_text) == (text, PASSAGE)
-        said = [line for line in list_unread(unread(row)) if "boolean" in line]
-        name = example.response_path
-        expected = f"{name} is a boolean; the responses are the texts true and false"
-        assert said == [expected] * isinstance(value, bool)
     row = {"a": "Is it?", "b": value}
     assert one_mapped(row).response == text
 
@@ -412,7 +408,6 @@ def test_an_older_function_call_is_a_tool_call_and_tools_are_read_in_every_forma
             "several answers",
         ),
         ({"prompt": "Where?", "completion": "Nile", "label": False}, "label false are scored"),
-        ({"prompt": "\n\nHuman: Where?", "chosen": "Leda", "rejected": "Nile"}, "Human:"),
         (
             {
                 "messages": [

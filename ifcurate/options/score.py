@@ -299,6 +299,12 @@ class ClusterOptions(Options):
     )
     cpus_per_engine: float = option(1.0, "CPUs of each engine.", ge=0)
 
+    @property
+    def engine_range(self) -> tuple[int, int]:
+        """The fewest and the most engines."""
+        low, _, high = self.num_engines.partition("-")
+        return int(low), int(high or low)
+
     def _refuse(self) -> None:
         for name in ClusterOptions.model_fields:
             if name != "executor":

@@ -15,8 +15,8 @@ import functools
 import itertools
 import os
 import sys
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from ifcurate.data.sources import Examples, divide_rows, read_row
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.memory import MemoryBudget
-from ifcurate.options.score import ClusterOptions, ScoreSettings
+from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, ScoreSettings
 from ifcurate.phrases import count, first_line, missing_package
 from ifcurate.runs.chunks import score_chunks
 from ifcurate.runs.filling import choose_folder, data_identity, fill_run
@@ -37,50 +37,26 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress, Work
 from ifcurate.scoring.scorer import Scorer
 
-_DEFAULTS: Final = ClusterOptions()
 _MOST_DEATHS: Final = 5  # of an actor, at one task
+_CHUNKS_PER_PART: Final = 4  # chunks that an actor scores and writes together
 
 #: The number of a chunk, and its rows.
 RawChunk = tuple[int, list[tuple[RawRow, RowLayout]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """A Ray cluster, and how much of it a run uses."""
-
-    address: str | None = None  # None: RAY_ADDRESS, else a cluster of this machine alone
-    min_engines: int = 1
-    max_engines: int = 1
-    cpus_per_engine: float = _DEFAULTS.cpus_per_engine
-    gpus_per_engine: float = 0.0  # 0.5: two engines share a GPU
-    local_cpus: int | None = None  # CPUs of a cluster of this machine alone; None for all
-    chunks_per_part: int = 4  # chunks that an actor scores and writes together
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSpec:
-    """How an actor loads its engine: what `load_engine` takes."""
-
-    engine: str
-    model: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def load(self) -> Any:
-        """Return the engine."""
-        return load_engine(self.engine, model=self.model, **self.options)
-
-
 class ScoringActor:
     """Holds an engine; scores chunks and writes them as parts."""
 
-    def __init__(self, engine: EngineSpec, settings: ScoreSettings) -> None:
+    def __init__(self, engine: EngineOptions, settings: ScoreSettings) -> None:
         self._engine = engine
         self._settings = settings
 
     @functools.cached_property
     def _scorer(self) -> Scorer:
-        memory = MemoryBudget.create(self._engine.options.get("memory"))
-        return Scorer.create(self._engine.load(), self._settings, memory=memory)
+        values = self._engine.for_engine(max_length=self._settings.max_length)
+        engine = load_engine(self._engine.engine, **values)
+        memory = MemoryBudget.create(self._engine.memory)
+        return Scorer.create(engine, self._settings, memory=memory)
 
     def identity(self) -> dict[str, Any]:
         """Return `Scorer.identity`. The engine is loaded at the first call."""
@@ -114,46 +90,45 @@ class ScoringActor:
 
 def score_run_on_ray(
     examples: Examples,
-    engine: EngineSpec,
+    engine: EngineOptions,
     settings: ScoreSettings,
-    folder: Path | None = None,
-    cluster: Cluster | None = None,
+    target: RunOptions,
+    cluster: ClusterOptions,
     *,
-    name: str = "",
-    tokens: bool = False,
-    overwrite: bool = False,
     command: str = "",
     checks: dict[str, Any] | None = None,
-    on_start: Callable[[Path, Cluster, dict[str, Any]], None] = lambda *_: None,
+    on_start: Callable[[Path, int, dict[str, Any]], None] = lambda *_: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Score everything into `folder` on a Ray cluster; the tables are those of `score_run`.
+    """Score everything on a Ray cluster; the tables are those of `score_run`.
 
-    The default folder is in `ifcurate-runs/`; its name begins with `name` when you give
-    one. `on_start` receives the folder, the
-    cluster as the run uses it, and the run's identity. Raises `RunError` when the
-    cluster cannot be reached or is too small, and the errors of `score_run`.
+    `on_start` receives the folder, the largest number of engines, and the run's identity. Raises
+    `RunError` when the cluster cannot be reached or is too small, and the errors of `score_run`.
     """
-    cluster = cluster or Cluster()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_connected(cluster))
-        cluster = _fit(cluster)
-        engines = stack.enter_context(contextlib.closing(_Engines(engine, settings, cluster)))
+    with (
+        _connected(cluster.address),
+        contextlib.closing(_Engines(engine, settings, cluster)) as engines,
+    ):
         identity = {**data_identity(examples), **engines.identity}
-        where = choose_folder(folder, identity, name, tokens=tokens)
-        on_start(where, cluster, identity)
+        where = choose_folder(target.out, identity, target.name, tokens=target.tokens)
+        on_start(where, engines.most, identity)
         work = _RayWork(
             examples=examples,
             engines=engines,
             chunk_rows=settings.chunk_rows,
-            cluster=cluster,
             on_progress=on_progress,
             stop=stop,
         )
-        identity = {**identity, "tokens": tokens}
-        more: dict[str, Any] = {"overwrite": overwrite, "command": command, "checks": checks}
-        return Run(where, fill_run(where.absolute(), identity, work, **more).manifest)
+        run = fill_run(
+            where.absolute(),
+            {**identity, "tokens": target.tokens},
+            work,
+            overwrite=target.overwrite,
+            command=command,
+            checks=checks,
+        )
+        return Run(where, run.manifest)
 
 
 def _ray() -> Any:
@@ -166,11 +141,11 @@ def _ray() -> Any:
 
 
 @contextlib.contextmanager
-def _connected(cluster: Cluster) -> Iterator[None]:
+def _connected(address: str | None) -> Iterator[None]:
     ray = _ray()
     already = ray.is_initialized()
     if not already:
-        _connect(ray, cluster)
+        _connect(ray, address or os.environ.get("RAY_ADDRESS"))
     # Ray writes its messages to stdout, which is for results.
     with contextlib.redirect_stdout(sys.stderr):
         try:
@@ -180,13 +155,10 @@ def _connected(cluster: Cluster) -> Iterator[None]:
                 ray.shutdown()
 
 
-def _connect(ray: Any, cluster: Cluster) -> None:
+def _connect(ray: Any, address: str | None) -> None:
     """Connect to the cluster, or start one on this machine. Raises `RunError`."""
-    address = cluster.address or os.environ.get("RAY_ADDRESS")
     # Without "local", Ray looks for the last cluster of this machine, even one that died.
-    place: dict[str, Any] = {"address": address or "local"}
-    if not address:
-        place |= {"num_cpus": cluster.local_cpus, "include_dashboard": False}
+    place = {"address": address} if address else {"address": "local", "include_dashboard": False}
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", **place)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
@@ -196,46 +168,45 @@ def _connect(ray: Any, cluster: Cluster) -> None:
         ) from error
 
 
-def _fit(cluster: Cluster) -> Cluster:
-    """Return the cluster with as many engines as it holds.
+def _count_fitting(fewest: int, most: int, cpus: float, gpus: float) -> int:
+    """Return how many engines of these CPUs and GPUs the cluster holds, at most `most`.
 
     Ray waits silently for what a cluster does not have, so this is checked first.
-    Raises `RunError` when the cluster is too small.
+    Raises `RunError` when it does not hold the fewest.
     """
-    ray = _ray()
-    have = ray.cluster_resources()
-    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
-    most = cluster.max_engines
-    if cluster.cpus_per_engine > 0:
-        most = min(most, int(cpus / cluster.cpus_per_engine + 1e-9))
-    if cluster.gpus_per_engine > 0:
-        most = min(most, int(gpus / cluster.gpus_per_engine + 1e-9))
-    if most < cluster.min_engines:
+    have = _ray().cluster_resources()
+    for name, each in (("CPU", cpus), ("GPU", gpus)):
+        if each > 0:
+            most = min(most, int(have.get(name, 0.0) / each + 1e-9))
+    if most < fewest:
         raise RunError(
-            f"Ray cluster: too small for {count(cluster.min_engines, 'engine')} of "
-            f"{cluster.cpus_per_engine:g} CPUs and {cluster.gpus_per_engine:g} GPUs; found "
-            f"{cpus:g} CPUs and {gpus:g} GPUs; use fewer engines, or a larger cluster"
+            f"Ray cluster: too small for {count(fewest, 'engine')} of "
+            f"{cpus:g} CPUs and {gpus:g} GPUs; found {have.get('CPU', 0.0):g} CPUs and "
+            f"{have.get('GPU', 0.0):g} GPUs; use fewer engines, or a larger cluster"
         )
-    return replace(cluster, max_engines=most)
+    return most
 
 
 class _Engines:
     """Actors with an engine each, on the cluster."""
 
-    def __init__(self, engine: EngineSpec, settings: ScoreSettings, cluster: Cluster) -> None:
+    def __init__(
+        self, engine: EngineOptions, settings: ScoreSettings, cluster: ClusterOptions
+    ) -> None:
         """Start one actor, to ask what its engine is: the driver may have no GPU and no model.
 
-        Raises `RunError` when the engine cannot be loaded.
+        Raises `RunError` when the cluster is too small, or when the engine cannot be loaded.
         """
-        actor = _ray().remote(ScoringActor)
-        sized = actor.options(
-            num_cpus=cluster.cpus_per_engine,
-            num_gpus=cluster.gpus_per_engine,
-            max_restarts=-1,
-            max_task_retries=_MOST_DEATHS,
+        cpus, gpus = cluster.cpus_per_engine, cluster.gpus_per_engine
+        gpus = float(engine.on_gpu) if gpus is None else gpus
+        self._fewest, most = cluster.engine_range
+        self.most = _count_fitting(self._fewest, most, cpus, gpus)
+        sized = (
+            _ray()
+            .remote(ScoringActor)
+            .options(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=_MOST_DEATHS)
         )
         self._make = functools.partial(sized.remote, engine, settings)
-        self._cluster = cluster
         self._actors = [self._make()]
         self.identity: dict[str, Any] = _get(self._actors[0].identity.remote())
 
@@ -251,8 +222,8 @@ class _Engines:
 
         Raises `RunError` when actors die again and again, or when their engines differ.
         """
-        first = list(itertools.islice(batches, self._cluster.max_engines))
-        n_engines = max(self._cluster.min_engines, len(first))
+        first = list(itertools.islice(batches, self.most))
+        n_engines = max(self._fewest, len(first))
         self._actors += [self._make() for _ in range(n_engines - 1)]
         left = itertools.chain(first, batches)
         busy: dict[Any, Any] = {}  # task -> its actor
@@ -294,13 +265,11 @@ class _RayWork(Work):
 
     engines: _Engines
     chunk_rows: int
-    cluster: Cluster
 
     def do(self, parts: Parts) -> None:
         """See `Work.do`."""
         covered = self.resume(parts)
-        most = self.cluster.chunks_per_part
-        batches = read_batches(self.examples, self.chunk_rows, most, covered)
+        batches = read_batches(self.examples, self.chunk_rows, _CHUNKS_PER_PART, covered)
         for part in self.engines.score(batches, parts.folder, tokens=parts.tokens):
             self.add_part(part)
             self.progress.tokens += part.tokens
@@ -318,8 +287,7 @@ class _RayWork(Work):
 
     def notes(self) -> list[str]:
         """See `Work.notes`."""
-        most = self.cluster.max_engines
-        scored = f"scored on a Ray cluster by up to {count(most, 'engine')}"
+        scored = f"scored on a Ray cluster by up to {count(self.engines.most, 'engine')}"
         return [scored, *super().notes()]
 
 

@@ -14,9 +14,9 @@ import pytest
 from ifcurate.data.readers.rows import open_sources, read_rows
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.options.score import ScoreSettings
+from ifcurate.options.score import EngineOptions, ScoreSettings
 from ifcurate.runs.filling import score_run
-from ifcurate.runs.ray_cluster import EngineSpec, ScoringActor, read_batches
+from ifcurate.runs.ray_cluster import ScoringActor, read_batches
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.manifest import read_manifest
 from tests.cli.test_cli import Command, ifcurate
@@ -147,7 +147,7 @@ def test_actors_of_a_cluster_pass_it_on(folder: Path) -> None:
     examples = read_examples("a.jsonl.gz")
     scorer = Scorer.create(ToyEngine(), settings)
     local = score_run(examples, scorer, folder / "local")
-    actor = ScoringActor(EngineSpec("toy"), settings)
+    actor = ScoringActor(EngineOptions(engine="toy"), settings)
     for batch in read_batches(examples, 50, 2, ()):
         actor.score(batch, folder / "ray" / "parts", tokens=False)
     begun = local.manifest.model_copy(update={"finished": False, "checks": {}, "notes": []})

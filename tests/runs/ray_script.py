@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -15,36 +16,34 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Float32Array, Prompt
+from ifcurate.engines.load import load_engine
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.options.score import ScoreSettings
+from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, ScoreSettings
+from ifcurate.runs import ray_cluster
 from ifcurate.runs.filling import score_run
-from ifcurate.runs.ray_cluster import Cluster, EngineSpec, score_run_on_ray
 from ifcurate.scoring.scorer import Scorer
 
 
-@dataclass(frozen=True)
-class SlowToy(EngineSpec):
-    """The toy engine, as slow as a real one."""
+def slow_actor(seconds: float) -> type[ray_cluster.ScoringActor]:
+    """An actor with the toy engine, as slow as a real one."""
 
-    seconds: float = 0.0
+    class Slow(ToyEngine):
+        def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
+            time.sleep(seconds)
+            return super().response_logprobs(prompts)
 
-    def load(self) -> Any:
-        seconds = self.seconds
+    class ScoringActor(ray_cluster.ScoringActor):
+        @functools.cached_property
+        def _scorer(self) -> Scorer:
+            return Scorer.create(Slow(), self._settings)
 
-        class Slow(ToyEngine):
-            def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
-                time.sleep(seconds)
-                return super().response_logprobs(prompts)
-
-        return Slow()
+    return ScoringActor
 
 
 def worker_pids() -> list[int]:
@@ -99,22 +98,29 @@ def main() -> None:
 
     killer = threading.Thread(target=kill_workers)
     killer.start()
-    spec: EngineSpec = SlowToy("toy", seconds=given.slow)
-    if given.pocket:
-        spec = EngineSpec("hf", "pocket", {"dtype": "float32", "threads": 1})
     settings = ScoreSettings(chunk_rows=16, template="alpaca")
+    engine = EngineOptions(engine="toy")
+    if given.pocket:
+        engine = EngineOptions(model="pocket", dtype="float32", threads=1)
+    elif given.slow:
+        ray_cluster.ScoringActor = slow_actor(given.slow)  # type: ignore[misc]
     if given.local:
         over.set()
-        scorer = Scorer.create(spec.load(), settings)
+        loaded = load_engine(engine.engine, **engine.for_engine())
+        scorer = Scorer.create(loaded, settings)
         score_run(read_examples(given.data, limit=given.limit), scorer, given.run, tokens=True)
         return
-    run = score_run_on_ray(
+    import ray  # type: ignore[import-not-found, unused-ignore]
+
+    with contextlib.redirect_stdout(sys.stderr):
+        ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False)
+    ray_cluster._CHUNKS_PER_PART = 2  # type: ignore[misc]
+    run = ray_cluster.score_run_on_ray(
         read_examples(given.data, limit=given.limit),
-        spec,
+        engine,
         settings,
-        given.run,
-        Cluster(max_engines=given.engines, min_engines=1, local_cpus=4, chunks_per_part=2),
-        tokens=True,
+        RunOptions(out=given.run, tokens=True),
+        ClusterOptions(executor="ray", num_engines=f"1-{given.engines}"),
     )
     over.set()
     killer.join()

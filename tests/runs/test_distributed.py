@@ -17,16 +17,14 @@ import pytest
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import RunError
-from ifcurate.options.score import ScoreSettings
+from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, ScoreSettings
 from ifcurate.runs import ray_cluster as distributed
 from ifcurate.runs.filling import score_run
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.ray_cluster import (
-    Cluster,
-    EngineSpec,
     ScoringActor,
     _check_engine,
-    _fit,
+    _count_fitting,
     read_batches,
     score_run_on_ray,
 )
@@ -37,6 +35,7 @@ from tests.runs.killing import same_results, wait_for
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 SETTINGS = ScoreSettings(chunk_rows=16, template="alpaca")
+TOY = EngineOptions(engine="toy")
 SCRIPT = Path(__file__).with_name("ray_script.py")
 PARTS = Path("ray") / "parts"
 NAMES = ["a.jsonl", "b.jsonl", "c.csv", "d.jsonl"]
@@ -78,7 +77,7 @@ def test_parts_of_actors_make_the_tables_of_a_local_run(n: int, data: Path) -> N
     local(examples, data / "local")
     batches = list(read_batches(examples, 16, n, ()))
     for some in (batches[::2], batches[1::2]):  # as they may come
-        actor = ScoringActor(EngineSpec("toy"), SETTINGS)
+        actor = ScoringActor(TOY, SETTINGS)
         told = [part for batch in some for part in actor.score(batch, PARTS, tokens=True)[1]]
         assert {part.first for part in told} <= {part.first for part in Parts(PARTS, tokens=True)}
     begun = read_manifest(data / "local" / "manifest.json").model_copy(update={"finished": False})
@@ -88,7 +87,7 @@ def test_parts_of_actors_make_the_tables_of_a_local_run(n: int, data: Path) -> N
 
 
 def test_another_engine_on_a_node_is_refused() -> None:
-    identity = ScoringActor(EngineSpec("toy"), SETTINGS).identity()
+    identity = ScoringActor(TOY, SETTINGS).identity()
     other = {**identity, "engine": {**identity["engine"], "revision": "other"}}
     with pytest.raises(RunError, match=r"differs \(engine.revision: there \"other\""):
         _check_engine(other, identity)
@@ -107,31 +106,34 @@ class FakeRay:
 @pytest.mark.parametrize(
     ("have", "wish", "most"),
     [
-        ({"CPU": 8.0}, Cluster(max_engines=4), 4),
-        ({"CPU": 3.0}, Cluster(max_engines=4), 3),
-        ({"CPU": 1.5}, Cluster(max_engines=4), 1),
-        ({"CPU": 16.0, "GPU": 1.0}, Cluster(max_engines=4, gpus_per_engine=0.5), 2),
-        ({"CPU": 0.5}, Cluster(), None),
-        ({"CPU": 3.0}, Cluster(min_engines=4, max_engines=4), None),
-        ({"CPU": 16.0}, Cluster(gpus_per_engine=1), None),
-        ({}, Cluster(), None),
+        ({"CPU": 8.0}, (1, 4, 1, 0), 4),
+        ({"CPU": 3.0}, (1, 4, 1, 0), 3),
+        ({"CPU": 1.5}, (1, 4, 1, 0), 1),
+        ({"CPU": 16.0, "GPU": 1.0}, (1, 4, 1, 0.5), 2),
+        ({"CPU": 0.5}, (1, 1, 1, 0), None),
+        ({"CPU": 3.0}, (4, 4, 1, 0), None),
+        ({"CPU": 16.0}, (1, 1, 1, 1), None),
+        ({}, (1, 1, 1, 0), None),
     ],
 )
 def test_a_cluster_has_as_many_engines_as_it_holds_or_is_too_small(
-    have: dict[str, float], wish: Cluster, most: int | None, monkeypatch: pytest.MonkeyPatch
+    have: dict[str, float],
+    wish: tuple[int, int, float, float],
+    most: int | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(distributed, "_ray", lambda: FakeRay(**have))
     if most is None:
         with pytest.raises(RunError, match=r"too small for .* use fewer engines"):
-            _fit(wish)
+            _count_fitting(*wish)
     else:
-        assert _fit(wish).max_engines == most
+        assert _count_fitting(*wish) == most
 
 
 def test_without_ray_the_extra_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RunError, match=r"pip install .*\[ray\]'"):
-        score_run_on_ray(read_examples(NAMES), EngineSpec("toy"), SETTINGS, data / "run")
+        score_run_on_ray(read_examples(NAMES), TOY, SETTINGS, RunOptions(), ClusterOptions())
 
 
 def on_ray(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ifcurate.runs.run import Run
     from ifcurate.split.cuts import Cut
     from ifcurate.split.rules import SplitSummary
-    from ifcurate.steps.rescoring import Rescore
+    from ifcurate.steps.splitting import RowScorer
 
 
 @with_options
@@ -199,7 +199,7 @@ def _cell(value: Any) -> Text:
 
 
 @contextlib.contextmanager
-def _prepare_rescoring(options: RescoreOptions) -> Iterator[Rescore | None]:
+def _prepare_rescoring(options: RescoreOptions) -> Iterator[RowScorer | None]:
     """Prepare scoring again, with progress and Ctrl-C. Return None without `--rescore-band`."""
     if options.rescore_band is None:
         yield None
@@ -217,7 +217,7 @@ def _prepare_rescoring(options: RescoreOptions) -> Iterator[Rescore | None]:
             say(f"scored {n_done:,} of {of} near the cut again in float32")
 
     with stop_on_signal(common.say_stopping) as stop:
-        yield Rescore(options, progress, stop)
+        yield Rescore(options, progress, stop).score
 
 
 def print_rescored(checks: Mapping[str, Any]) -> None:

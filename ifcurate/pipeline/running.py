@@ -177,7 +177,7 @@ def _split(
             template=section.template if Path(section.template).is_file() else None,
             **{name: value for name, value in section.given().items() if name in shared},
         )
-        rescore = Rescore(again, stop=stop)
+        rescore = Rescore(again, stop=stop).score
     return split_run(run, rescore=rescore, command=command, options=recipe.split)[0]
 
 

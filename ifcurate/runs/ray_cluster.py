@@ -24,6 +24,7 @@ from ifcurate.data.parse_rows import Piece
 from ifcurate.data.readers.files import RawRow
 from ifcurate.data.row_formats import RowLayout
 from ifcurate.data.sources import Examples, divide_rows, read_row
+from ifcurate.engines.base import Engine
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.memory import MemoryBudget
@@ -53,10 +54,12 @@ class ScoringActor:
 
     @functools.cached_property
     def _scorer(self) -> Scorer:
-        values = self._engine.for_engine(max_length=self._settings.max_length)
-        engine = load_engine(self._engine.engine, **values)
         memory = MemoryBudget.create(self._engine.memory)
-        return Scorer.create(engine, self._settings, memory=memory)
+        return Scorer.create(self._load_engine(), self._settings, memory=memory)
+
+    def _load_engine(self) -> Engine:
+        values = self._engine.for_engine(max_length=self._settings.max_length)
+        return load_engine(self._engine.engine, **values)
 
     def identity(self) -> dict[str, Any]:
         """Return `Scorer.identity`. The engine is loaded at the first call."""

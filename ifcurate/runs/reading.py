@@ -19,6 +19,7 @@ from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import Scorer
 
 Place = tuple[str, int, int]  # source, row, turn
+Rows = list[tuple[dict[str, Any], PromptPair]]  # rows of the scores with their prompts
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
@@ -75,7 +76,7 @@ def run_model(run: Run, model: str | None = None) -> tuple[str, str | None]:
 
 def read_again(
     run: Run, examples: Examples, scorer: Scorer, rows: Iterable[dict[str, Any]]
-) -> Iterator[list[tuple[dict[str, Any], PromptPair]]]:
+) -> Iterator[Rows]:
     """Yield some rows of the scores with their prompts, those of one piece of the data together.
 
     `rows` are in the order of the table. Raises `RunError` for a row that is not there any more.
@@ -101,7 +102,7 @@ def _find_pairs(
     scorer: Scorer,
     piece: Iterable[tuple[RawRow, RowLayout]],
     wanted: Mapping[Place, dict[str, Any]],
-) -> list[tuple[dict[str, Any], PromptPair]]:
+) -> Rows:
     """Return the wanted rows with their prompts. Raises `RunError` for one that is not there."""
     # With `shuffle`, a row's context comes from another row of its piece.
     together = scorer.settings.ablation == "shuffle"

@@ -8,18 +8,16 @@ replaces the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
 from ifcurate.data.sources import Examples
 from ifcurate.errors import RunError
-from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.folder import REPLACING, lock_run, replace_tables
 from ifcurate.runs.join import repeat_for_tokens
-from ifcurate.runs.reading import read_again
+from ifcurate.runs.reading import Rows, read_again
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress
 from ifcurate.scoring.scorer import Chunk, Scorer
@@ -97,7 +95,7 @@ class _Retry:
             if self.stop() and progress.rows < total:
                 raise KeyboardInterrupt
 
-    def _score(self, rows: Sequence[tuple[dict[str, Any], PromptPair]]) -> Chunk:
+    def _score(self, rows: Rows) -> Chunk:
         keep_tokens = "tokens" in self.run.manifest.outputs
         chunk = self.scorer.score_pairs([pair for _, pair in rows], tokens=keep_tokens)
         # The table's own id may have a suffix that makes it unique.

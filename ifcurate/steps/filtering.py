@@ -24,20 +24,10 @@ from ifcurate.runs.reading import run_sources
 from ifcurate.runs.run import Run, run_flag
 from ifcurate.runs.splits import missing_split, read_split_manifest, split_paths
 from ifcurate.steps.decisions import SCORE_COLUMNS, kept_labels
-from ifcurate.steps.kept_rows import (
-    FilteredFiles,
-    filtered_paths,
-    write_filtered,
-)
+from ifcurate.steps.kept_rows import FilteredFiles, filtered_paths, write_filtered
 from ifcurate.steps.splitting import split_run
-from ifcurate.storage.by_hand import (
-    fingerprint_overrides,
-    read_overrides,
-)
-from ifcurate.storage.files import (
-    file_digest,
-    read_table_slices,
-)
+from ifcurate.storage.by_hand import fingerprint_overrides, read_overrides
+from ifcurate.storage.files import file_digest, read_table_slices
 from ifcurate.storage.manifest import Manifest, find_manifest
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 from ifcurate.storage.tables import LABELS, SCORES, SPLIT

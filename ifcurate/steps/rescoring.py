@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,15 +24,13 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from ifcurate.data.sources import Examples
 from ifcurate.engines.base import NO_KERNELS, Engine
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import ModelError, RunError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.options.split import RescoreOptions
-from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.folder import lock_run
-from ifcurate.runs.reading import read_again, row_changed, run_examples, run_model
+from ifcurate.runs.reading import Rows, read_again, row_changed, run_examples, run_model
 from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import SplitCuts
@@ -54,15 +52,6 @@ class Rescore:
     on_progress: Callable[[int, int], None] = lambda *_: None  # rows scored, rows in all
     stop: Callable[[], bool] = lambda: False
 
-    @property
-    def band(self) -> float:
-        """The distance from a cut within which rows are scored again, in nats per token."""
-        return self.options.rescore_band or 0.0
-
-    def check(self, run: Run) -> None:
-        """Refuse a run as `check_rescorable` does."""
-        check_rescorable(run.folder, run.manifest.identity["engine"])
-
     def score(self, run: Run, cuts: SplitCuts) -> Rescored:
         """Return the float32 numbers of the rows near these cuts, stored or new.
 
@@ -70,16 +59,18 @@ class Rescore:
         are written every few seconds, so work resumes after a kill. When `stop` returns
         True, `KeyboardInterrupt` is raised after the finished rows are written.
 
-        Raises `RunError` when data, model or template are not those of the run, `ModelError`
-        when the engine fails.
+        Raises `RunError` when the run cannot be scored again, or when data, model or template are
+        not those of the run, `ModelError` when the engine fails.
         """
+        check_rescorable(run.folder, run.manifest.identity["engine"])
+        band = self.options.rescore_band or 0.0
         if any(cut.statistic == "context_attention" for cut in cuts.cuts):
             raise RunError(
                 f"{run.folder}: --rescore-band scores losses again; found a cut of "
                 "context_attention; leave it out, or score with --dtype float32"
             )
         with readable_table(run.scores_path):
-            places = cuts.find_near(self.band)
+            places = cuts.find_near(band)
         with lock_run(run.folder):
             store = RescoredStore(run)
             missing = np.setdiff1d(places, store.places)
@@ -90,8 +81,30 @@ class Rescore:
                     if asdict(engine.identity) != store.engine:
                         store.use(asdict(engine.identity))
                         missing = places
-                    _Work(run, examples, scorer, store, missing, self).do()
-            return Rescored(self.band, store.read(places), store.engine, len(missing))
+                    rows = read_again(run, examples, scorer, _rows_at(run, missing))
+                    self._score_rows(run, scorer, rows, len(missing), store)
+            return Rescored(band, store.read(places), store.engine, len(missing))
+
+    def _score_rows(
+        self, run: Run, scorer: Scorer, pieces: Iterable[Rows], total: int, store: RescoredStore
+    ) -> None:
+        """Score rows with their prompts. Finished rows are on disk, also when this raises."""
+        rows = itertools.chain.from_iterable(pieces)
+        held: list[pl.DataFrame] = []
+        n_done, since = 0, time.monotonic()
+        try:
+            while batch := list(itertools.islice(rows, scorer.settings.chunk_rows)):
+                held.append(_score_batch(run, scorer, batch))
+                n_done += len(batch)
+                if time.monotonic() - since >= _SECONDS:
+                    store.add(held)
+                    held, since = [], time.monotonic()
+                self.on_progress(n_done, total)
+                if self.stop():
+                    raise KeyboardInterrupt
+        finally:
+            if held:
+                store.add(held)
 
     def open_engine(self, run: Run) -> Engine:
         """Return the run's model in float32, on the hf engine. Raises `ModelError`, `RunError`."""
@@ -163,46 +176,15 @@ def _same_scorer(run: Run, engine: Engine, template: str | None) -> Scorer:
     return scorer
 
 
-@dataclass
-class _Work:
-    """One pass over the data for the rows that are missing."""
-
-    run: Run
-    examples: Examples
-    scorer: Scorer
-    store: RescoredStore
-    missing: IntArray
-    rescore: Rescore
-
-    def do(self) -> None:
-        """Score the rows. Finished rows are on disk, also when this raises."""
-        held: list[pl.DataFrame] = []
-        n_done, since = 0, time.monotonic()
-        missing = _rows_at(self.run, self.missing)
-        pieces = read_again(self.run, self.examples, self.scorer, missing)
-        rows = itertools.chain.from_iterable(pieces)
-        try:
-            while batch := list(itertools.islice(rows, self.scorer.settings.chunk_rows)):
-                held.append(self._score(batch))
-                n_done += len(batch)
-                if time.monotonic() - since >= _SECONDS:
-                    self.store.add(held)
-                    held, since = [], time.monotonic()
-                self.rescore.on_progress(n_done, len(self.missing))
-                if self.rescore.stop():
-                    raise KeyboardInterrupt
-        finally:
-            if held:
-                self.store.add(held)
-
-    def _score(self, batch: Sequence[tuple[dict[str, Any], PromptPair]]) -> pl.DataFrame:
-        for row, pair in batch:
-            if pair.with_context is None or pair.key != row["key"]:
-                raise row_changed(self.run, row, "other tokens")
-        scores = self.scorer.score_pairs([pair for _, pair in batch]).scores
-        places = pl.DataFrame([row for row, _ in batch])
-        rows = places.hstack(scores.select("status", "reason", *NUMBERS))
-        return rows.select(pl.col(name).cast(kind) for name, kind in RESCORED.items())
+def _score_batch(run: Run, scorer: Scorer, batch: Rows) -> pl.DataFrame:
+    """Return the new numbers of these rows, as RESCORED."""
+    for row, pair in batch:
+        if pair.with_context is None or pair.key != row["key"]:
+            raise row_changed(run, row, "other tokens")
+    scores = scorer.score_pairs([pair for _, pair in batch]).scores
+    places = pl.DataFrame([row for row, _ in batch])
+    rows = places.hstack(scores.select("status", "reason", *NUMBERS))
+    return rows.select(pl.col(name).cast(kind) for name, kind in RESCORED.items())
 
 
 def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:

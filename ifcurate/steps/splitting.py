@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 
@@ -26,29 +26,13 @@ from ifcurate.storage.by_hand import (
     fingerprint_overrides,
     read_overrides,
 )
-from ifcurate.storage.files import (
-    read_table_manifest,
-    readable_table,
-    scan_table,
-    sink_tables,
-)
+from ifcurate.storage.files import read_table_manifest, readable_table, scan_table, sink_tables
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 from ifcurate.storage.tables import SPLIT
 
-
-class RowScorer(Protocol):
-    """Scores rows again, as `ifcurate.steps.rescoring.Rescore` does, which loads engines."""
-
-    @property
-    def band(self) -> float:
-        """The distance from a cut within which rows are scored again, in nats per token."""
-
-    def check(self, run: Run) -> None:
-        """Raise `RunError` for a run that cannot be scored again."""
-
-    def score(self, run: Run, cuts: SplitCuts) -> Rescored:
-        """New numbers of the rows near these cuts."""
+#: Scores the rows near these cuts of a run again, as `ifcurate.steps.rescoring.Rescore.score` does.
+RowScorer = Callable[[Run, SplitCuts], Rescored]
 
 
 @takes_options(SplitOptions)
@@ -77,8 +61,6 @@ def split_run(
     """
     started = time.monotonic()
     run.check_whole()
-    if rescore is not None:
-        rescore.check(run)
     plan = SplitPlan.create(options)
     place = folder or run.folder
     path, manifest_path = (place / own.name for own in split_paths(run, name))
@@ -90,9 +72,9 @@ def split_run(
     identity = {"scores": run.manifest.id, "asked": options.given(), "parameters": plan.parameters}
     before, again = cuts, None
     if rescore is not None:
-        again = rescore.score(run, cuts)
+        again = rescore(run, cuts)
         cuts = plan.find_cuts(again.replace_numbers(scores))
-        given = {**options.given(), "rescore_band": rescore.band}
+        given = {**options.given(), "rescore_band": again.band}
         identity |= {"asked": given, "rescored_by": dict(again.engine)}
     overrides = read_overrides(run.folder)
     if overrides:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import json
 import os
 import signal
@@ -39,9 +38,8 @@ def slow_actor(seconds: float) -> type[ray_cluster.ScoringActor]:
             return super().response_logprobs(prompts)
 
     class ScoringActor(ray_cluster.ScoringActor):
-        @functools.cached_property
-        def _scorer(self) -> Scorer:
-            return Scorer.create(Slow(), self._settings)
+        def _load_engine(self) -> Slow:
+            return Slow()
 
     return ScoringActor
 

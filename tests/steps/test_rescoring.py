@@ -29,7 +29,7 @@ from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import SplitPlan, split_scores
 from ifcurate.steps.filtering import filter_run
 from ifcurate.steps.rescoring import Rescore
-from ifcurate.steps.splitting import split_run
+from ifcurate.steps.splitting import RowScorer, split_run
 from ifcurate.storage.files import read_table_manifest
 from ifcurate.storage.tables import LABELS
 from tests.conftest import write_jsonl
@@ -74,8 +74,8 @@ def score(
     return score_run(read_examples(["a.jsonl", "b.jsonl"]), scorer, folder / (name or dtype))
 
 
-def within(band: float, **options: Any) -> Rescore:
-    return Rescore(RescoreOptions.create(rescore_band=band, **options))
+def within(band: float, **options: Any) -> RowScorer:
+    return Rescore(RescoreOptions.create(rescore_band=band, **options)).score
 
 
 def split_table(run: Run) -> pl.DataFrame:
@@ -220,7 +220,7 @@ def test_a_stop_keeps_the_work(data: Path) -> None:
         stop=lambda: len(seen) == 2,
     )
     with pytest.raises(KeyboardInterrupt):
-        split_run(run, rescore=stopping, **RULES[0])
+        split_run(run, rescore=stopping.score, **RULES[0])
     assert seen[-1][0] == 32
     _, manifest = split_run(run, rescore=within(1.0), **RULES[0])
     assert manifest.checks["rescored"]["scored_now"] == manifest.checks["rescored"]["rows"] - 32

@@ -280,14 +280,13 @@ def _find_row(examples: Examples, wanted: str) -> tuple[ReadRow, RowLayout]:
     from ifcurate.data.sources import read_row
 
     by_number: tuple[ReadRow, RowLayout] | None = None
-    for chunk in examples.raw_chunks(256):
-        for raw, layout in chunk:
-            row = read_row(raw, layout)
-            value = row.raw.value
-            if value is not None and wanted == row_id(value):
-                return row, layout
-            if by_number is None and str(raw.number) == wanted:
-                by_number = row, layout
+    for raw, layout in examples.raw_rows():
+        row = read_row(raw, layout)
+        value = row.raw.value
+        if value is not None and wanted == row_id(value):
+            return row, layout
+        if by_number is None and str(raw.number) == wanted:
+            by_number = row, layout
     if by_number is None:
         raise DataError(
             f"--explain {wanted}: no row has this id or number; take an id from "

@@ -47,8 +47,18 @@ class Piece:
     """Rows of one chunk that are in memory together: all, unless they are large."""
 
     number: int  # number of the chunk
-    rows: list[ReadRow] | None  # None in a chunk that is not selected
+    rows: list[ReadRow]
     ends: bool = True  # the chunk has no further piece
+
+    @property
+    def examples(self) -> list[Example]:
+        """The examples of all its rows."""
+        return [example for row in self.rows for example in row.examples]
+
+    @property
+    def bad(self) -> list[RawRow]:
+        """The rows that cannot be used."""
+        return [row.raw for row in self.rows if row.raw.error]
 
 
 def row_hash(row: Mapping[str, Any]) -> str:

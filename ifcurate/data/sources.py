@@ -84,13 +84,13 @@ class Examples:
         wanted: Callable[[int], bool] = lambda _: True,
         most_bytes: int = PIECE_BYTES,
     ) -> Iterator[Piece]:
-        """Chunks of `size` rows, in pieces of at most `most_bytes` or of one row.
+        """The wanted chunks of `size` rows, in pieces of at most `most_bytes` or of one row.
 
-        Ids are those of the rows, and may repeat. Chunks that are not selected are not parsed.
+        Ids are those of the rows, and may repeat. Other chunks are not parsed.
         """
         for number, piece, ends in divide_rows(self.raw_rows(), size, most_bytes):
-            rows = [read_row(*row) for row in piece] if wanted(number) else None
-            yield Piece(number, rows, ends)
+            if wanted(number):
+                yield Piece(number, [read_row(*row) for row in piece], ends)
 
     def raw_chunks(
         self, size: int, most_bytes: int = PIECE_BYTES

@@ -12,27 +12,13 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
 
 from ifcurate.data.parse_rows import Piece
-from ifcurate.data.readers.files import RawRow
 from ifcurate.engines.base import Answer, finished
-from ifcurate.prompts.pairs import PromptPair
 from ifcurate.scoring.scorer import Chunk, Known, Request, Scorer
 
 _DEPTH: Final = 1  # chunks that the engine has in addition to the current one
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Rows of a chunk, with the prompts of their examples."""
-
-    number: int
-    n_rows: int
-    bad: list[RawRow]
-    pairs: list[PromptPair]
-    ends: bool  # the chunk has no further rows
 
 
 def score_chunks(
@@ -42,20 +28,20 @@ def score_chunks(
     tokens: bool,
     known: Known | None = None,
     on_asked: Callable[[int, int], None] = lambda *_: None,
-) -> Generator[tuple[Prepared, Chunk], None, None]:
-    """Score pieces of chunks in their order; those that are not selected are left out.
+) -> Generator[tuple[Piece, Chunk], None, None]:
+    """Score pieces of chunks in their order.
 
     `on_asked` gets the rows of a piece, and the tokens that the engine scores of them, before
     the engine does. An error in reading or in the engine is raised after all earlier chunks
     were yielded. Close the generator to end the thread and to cancel the work that the engine
     has not begun.
     """
-    prepared = _prepare(scorer, pieces)
-    under_way: deque[tuple[Prepared, Request, Future[list[Answer]]]] = deque()
+    prepared = ((piece, scorer.prepare(piece.examples)) for piece in pieces)
+    under_way: deque[tuple[Piece, Request, Future[list[Answer]]]] = deque()
 
-    def finish() -> tuple[Prepared, Chunk]:
-        item, request, answers = under_way.popleft()
-        return item, scorer.finish(request, answers.result(), tokens=tokens)
+    def finish() -> tuple[Piece, Chunk]:
+        piece, request, answers = under_way.popleft()
+        return piece, scorer.finish(request, answers.result(), tokens=tokens)
 
     failure: Exception | None = None
     with (
@@ -70,11 +56,12 @@ def score_chunks(
                     if item is None:
                         break
                     following = reader.submit(next, prepared, None)
-                    request = scorer.request(item.pairs, known=None if tokens else known)
-                    on_asked(item.n_rows, request.n_tokens)
+                    piece, pairs = item
+                    request = scorer.request(pairs, known=None if tokens else known)
+                    on_asked(len(piece.rows), request.n_tokens)
                     prompts = request.prompts
                     answers = scorer.engine.submit(prompts) if prompts else finished([])
-                    under_way.append((item, request, answers))
+                    under_way.append((piece, request, answers))
                 except Exception as error:
                     failure = error
                     break
@@ -87,12 +74,3 @@ def score_chunks(
                 answers.cancel()
     if failure is not None:
         raise failure
-
-
-def _prepare(scorer: Scorer, pieces: Iterable[Piece]) -> Generator[Prepared, None, None]:
-    for piece in pieces:
-        if piece.rows is not None:
-            examples = [example for row in piece.rows for example in row.examples]
-            bad = [row.bad for row in piece.rows if row.bad is not None]
-            pairs = scorer.prepare(examples)
-            yield Prepared(piece.number, len(piece.rows), bad, pairs, piece.ends)

@@ -19,6 +19,7 @@ from typing import Final
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from ifcurate.data.parse_rows import Piece
 from ifcurate.data.readers.files import RawRow
 from ifcurate.scoring.scorer import Chunk, join_chunks
 from ifcurate.storage.files import file_digest, write_json, write_json_lines, write_table
@@ -71,16 +72,15 @@ class Pending:
         """Return whether rows of this chunk can be added: a part has consecutive chunks."""
         return not self.done or number == self.first + self.n_chunks
 
-    def add(
-        self, number: int, rows: int, chunk: Chunk, bad: list[RawRow], *, ends: bool = True
-    ) -> None:
-        """Add rows of chunk `number`, which `follows`; the last ones of it with `ends`."""
+    def add(self, number: int, piece: Piece, chunk: Chunk) -> None:
+        """Add a scored piece of chunk `number` of the run, which `follows`."""
         if not self.done and not self.open:
             self.first = number
             self.since = time.monotonic()
+        bad = piece.bad
         self.bytes += sum(row.size for row in bad)
-        self.open.append((rows, chunk, bad))
-        if ends:
+        self.open.append((len(piece.rows), chunk, bad))
+        if piece.ends:
             self.n_chunks += 1
             self.done += self.open
             self.open = []

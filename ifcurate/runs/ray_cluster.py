@@ -24,7 +24,6 @@ from ifcurate.data.parse_rows import Piece
 from ifcurate.data.readers.files import RawRow
 from ifcurate.data.row_formats import RowLayout
 from ifcurate.data.sources import Examples, divide_rows, read_row
-from ifcurate.engines.base import Engine
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.memory import MemoryBudget
@@ -54,12 +53,10 @@ class ScoringActor:
 
     @functools.cached_property
     def _scorer(self) -> Scorer:
-        memory = MemoryBudget.create(self._engine.memory)
-        return Scorer.create(self._load_engine(), self._settings, memory=memory)
-
-    def _load_engine(self) -> Engine:
         values = self._engine.for_engine(max_length=self._settings.max_length)
-        return load_engine(self._engine.engine, **values)
+        engine = load_engine(self._engine.engine, **values)
+        memory = MemoryBudget.create(self._engine.memory)
+        return Scorer.create(engine, self._settings, memory=memory)
 
     def identity(self) -> dict[str, Any]:
         """Return `Scorer.identity`. The engine is loaded at the first call."""
@@ -77,10 +74,10 @@ class ScoringActor:
         written: list[Part] = []
         scored = score_chunks(self._scorer, self._read(chunks), tokens=tokens)
         with contextlib.closing(scored):
-            for item, chunk in scored:
-                if not pending.follows(item.number):
+            for piece, chunk in scored:
+                if not pending.follows(piece.number):
                     written.append(parts.commit(pending)[0])
-                pending.add(item.number, item.n_rows, chunk, item.bad, ends=item.ends)
+                pending.add(piece.number, piece, chunk)
         if pending.done:
             written.append(parts.commit(pending)[0])
         return self.identity(), written

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import polars as pl
 
+from ifcurate.data.parse_rows import Piece
 from ifcurate.data.sources import Examples
 from ifcurate.data.unread import describe_unread
 from ifcurate.errors import DataError, RunError
-from ifcurate.runs.chunks import Prepared, score_chunks
+from ifcurate.runs.chunks import score_chunks
 from ifcurate.runs.parts import Part, Parts, Pending
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Chunk, Scorer
@@ -204,8 +205,8 @@ class LocalWork(Work):
         )
         try:
             with _rare_collection(), contextlib.closing(scored):
-                for item, chunk in scored:
-                    self._take(parts, item, chunk)
+                for piece, chunk in scored:
+                    self._take(parts, piece, chunk)
             self._commit(parts)
         except BaseException:
             with contextlib.suppress(DataError):
@@ -220,22 +221,22 @@ class LocalWork(Work):
         engine = self.scorer.engine.report().notes
         return [*engine, *([problem] if problem else ()), *super().notes()]
 
-    def _take(self, parts: Parts, item: Prepared, chunk: Chunk) -> None:
-        number = item.number // self.shard.of
+    def _take(self, parts: Parts, piece: Piece, chunk: Chunk) -> None:
+        number = piece.number // self.shard.of
         if not self._pending.follows(number):
             self._commit(parts)
-        self._pending.add(number, item.n_rows, chunk, item.bad, ends=item.ends)
+        self._pending.add(number, piece, chunk)
         progress = self.progress
-        progress.rows += item.n_rows
+        progress.rows += len(piece.rows)
         progress.counts.update(chunk.scores["status"].to_list())
-        if item.bad:
-            progress.counts["quarantined"] += len(item.bad)
+        if piece.bad:
+            progress.counts["quarantined"] += len(piece.bad)
         progress.tokens += chunk.n_tokens
         self._move(-chunk.n_prompts, -chunk.n_tokens)
         if self._pending.is_due(self.commit_seconds):
             self._commit(parts)
         self.on_progress(progress)
-        if item.ends and self.stop():
+        if piece.ends and self.stop():
             raise KeyboardInterrupt
 
     def _hear(self, n_prompts: int, n_tokens: int) -> None:

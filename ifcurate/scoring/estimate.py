@@ -6,7 +6,6 @@ each time, until a batch takes a second. The speed of that batch is used for the
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 import time
@@ -77,7 +76,7 @@ def estimate_run(
 
 def _find_margin(chunks: Sequence[_Chunk]) -> float:
     """Half of the 95% interval of the tokens in all rows, as a share, from the chunks' spread."""
-    each = [sum(map(_count_tokens, pairs)) / n for n, pairs in chunks if n]
+    each = [sum(map(_count_tokens, pairs)) / n for n, pairs in chunks]
     if len(each) < 2 or not sum(each):
         return 0.0
     return 2 * statistics.stdev(each) / math.sqrt(len(each)) / statistics.mean(each)
@@ -93,11 +92,11 @@ def _read_chunks(examples: Examples, scorer: Scorer, n_rows: int | None) -> list
     wanted = {int((i + 0.5) * step) for i in range(min(n_chunks, _CHUNKS))}
     chunks = []
     pieces = examples.read_chunks(_CHUNK, wanted.__contains__, scorer.piece_bytes)
-    for piece in itertools.takewhile(lambda piece: piece.number <= max(wanted), pieces):
-        rows = piece.rows or []
-        prepared = scorer.prepare([example for row in rows for example in row.examples])
-        pairs = [pair for pair in prepared if pair.with_context is not None]
-        chunks.append((len(rows), pairs))
+    for piece in pieces:
+        pairs = [p for p in scorer.prepare(piece.examples) if p.with_context is not None]
+        chunks.append((len(piece.rows), pairs))
+        if piece.ends and piece.number == max(wanted):
+            break
     return chunks
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -29,19 +30,15 @@ from ifcurate.runs.filling import score_run
 from ifcurate.scoring.scorer import Scorer
 
 
-def slow_actor(seconds: float) -> type[ray_cluster.ScoringActor]:
-    """An actor with the toy engine, as slow as a real one."""
+def slow_down(seconds: float) -> None:
+    """Make the toy engine of this process as slow as a real one."""
+    real = ToyEngine.response_logprobs
 
-    class Slow(ToyEngine):
-        def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
-            time.sleep(seconds)
-            return super().response_logprobs(prompts)
+    def slow(self: ToyEngine, prompts: Sequence[Prompt]) -> list[Float32Array]:
+        time.sleep(seconds)
+        return real(self, prompts)
 
-    class ScoringActor(ray_cluster.ScoringActor):
-        def _load_engine(self) -> Slow:
-            return Slow()
-
-    return ScoringActor
+    ToyEngine.response_logprobs = slow  # type: ignore[method-assign]
 
 
 def worker_pids() -> list[int]:
@@ -100,8 +97,6 @@ def main() -> None:
     engine = EngineOptions(engine="toy")
     if given.pocket:
         engine = EngineOptions(model="pocket", dtype="float32", threads=1)
-    elif given.slow:
-        ray_cluster.ScoringActor = slow_actor(given.slow)  # type: ignore[misc]
     if given.local:
         over.set()
         loaded = load_engine(engine.engine, **engine.for_engine())
@@ -110,8 +105,11 @@ def main() -> None:
         return
     import ray  # type: ignore[import-not-found, unused-ignore]
 
+    begin = {"worker_process_setup_hook": functools.partial(slow_down, given.slow)}
     with contextlib.redirect_stdout(sys.stderr):
-        ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False)
+        ray.init(
+            "local", num_cpus=4, include_dashboard=False, log_to_driver=False, runtime_env=begin
+        )
     ray_cluster._CHUNKS_PER_PART = 2  # type: ignore[misc]
     run = ray_cluster.score_run_on_ray(
         read_examples(given.data, limit=given.limit),

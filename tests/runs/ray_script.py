@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
@@ -30,15 +29,19 @@ from ifcurate.runs.filling import score_run
 from ifcurate.scoring.scorer import Scorer
 
 
-def slow_down(seconds: float) -> None:
-    """Make the toy engine of this process as slow as a real one."""
-    real = ToyEngine.response_logprobs
+def slow_down(seconds: float) -> Callable[[], None]:
+    """A function that makes the toy engine of its process as slow as a real one."""
 
-    def slow(self: ToyEngine, prompts: Sequence[Prompt]) -> list[Float32Array]:
-        time.sleep(seconds)
-        return real(self, prompts)
+    def begin() -> None:
+        real = ToyEngine.response_logprobs
 
-    ToyEngine.response_logprobs = slow  # type: ignore[method-assign]
+        def slow(self: ToyEngine, prompts: Sequence[Prompt]) -> list[Float32Array]:
+            time.sleep(seconds)
+            return real(self, prompts)
+
+        ToyEngine.response_logprobs = slow  # type: ignore[method-assign]
+
+    return begin
 
 
 def worker_pids() -> list[int]:
@@ -105,7 +108,7 @@ def main() -> None:
         return
     import ray  # type: ignore[import-not-found, unused-ignore]
 
-    begin = {"worker_process_setup_hook": functools.partial(slow_down, given.slow)}
+    begin = {"worker_process_setup_hook": slow_down(given.slow)}
     with contextlib.redirect_stdout(sys.stderr):
         ray.init(
             "local", num_cpus=4, include_dashboard=False, log_to_driver=False, runtime_env=begin

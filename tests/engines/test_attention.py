@@ -11,8 +11,9 @@ from hypothesis import given, settings, strategies as st
 
 from ifcurate.engines.cpu.arithmetic import load_kernels
 from ifcurate.engines.cpu.kernels import Kernels
+from ifcurate.engines.hf import arithmetic as operations
 from ifcurate.engines.hf.arithmetic import Arithmetic
-from ifcurate.engines.hf.attention import padded_rows, plan_attention
+from ifcurate.engines.hf.attention import attend_varlen, padded_rows, plan_varlen
 from ifcurate.engines.hf.prefix_tree import PrefixTree, build_tree
 
 TREES = st.builds(
@@ -39,7 +40,7 @@ def _draw(tree: PrefixTree, kv: int, group: int, dim: int, seed: int) -> list[to
 def _truth(tree: PrefixTree, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     n = len(tree.ids)
     sees = torch.zeros(n, n, dtype=torch.bool)
-    for node, (start, length) in enumerate(zip(tree.starts, tree.lengths, strict=True)):
+    for node, (start, length) in enumerate(tree.nodes[:, :2]):
         for row in range(start, start + length):
             sees[row, tree.path_rows(node)] = True
             sees[row, row + 1 : start + length] = False
@@ -63,9 +64,9 @@ def test_blocks_see_their_path_and_nothing_else(
 ) -> None:
     q, k, v = _draw(tree, kv, group, 8, 0)
     out = torch.empty(len(tree.ids), kv, group, 8)
-    Arithmetic().attend(
-        q, k, v, plan_attention(tree, torch.device("cpu"), block=block), out, scale=0.3
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "_BLOCK", {"cpu": block})
+        Arithmetic().attend(q, k, v, tree, out, scale=0.3)
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=1e-5, atol=1e-5)
 
 
@@ -85,8 +86,9 @@ def test_compiled_kernels_see_the_same(
     dtype = getattr(torch, name)
     q, k, v = (t.to(dtype) for t in _draw(tree, kv, group, 32, 1))
     out = torch.empty(len(tree.ids), kv, group, 32, dtype=dtype)
-    plan = plan_attention(tree, torch.device("cpu"), block=16)
-    arithmetic.attend(q, k, v, plan, out, scale=0.3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "_BLOCK", {"cpu": 16})
+        arithmetic.attend(q, k, v, tree, out, scale=0.3)
     near = 1e-5 if dtype is torch.float32 else 0.03
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=near, atol=near)
 
@@ -100,11 +102,10 @@ def test_values_may_have_another_width_than_keys(name: str, near: float, width: 
     q, k, _ = (t.to(dtype) for t in _draw(tree, 2, 1, 64, 2))
     v = torch.zeros(2, padded_rows(n), width, dtype=dtype)
     v[:, :n] = torch.randn(2, n, width, generator=torch.Generator().manual_seed(3)).to(dtype)
-    plan = plan_attention(tree, torch.device("cpu"))
     for arithmetic in (Arithmetic(), _compiled(tiles=True)):
         room = torch.full((3 * n * 2 * width,), 7.0, dtype=dtype)
         out = room[: n * 2 * width].view(n, 2, 1, width)
-        arithmetic.attend(q, k, v, plan, out, scale=0.3)
+        arithmetic.attend(q, k, v, tree, out, scale=0.3)
         assert (room[n * 2 * width :] == 7).all()
         torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=near, atol=near)
 
@@ -142,10 +143,10 @@ def test_the_gpu_kernel_is_given_each_path(tree: PrefixTree, kv: int, group: int
     module = pytest.importorskip("torch.nn.attention.varlen")
     q, k, v = _draw(tree, kv, group, 8, 2)
     out = torch.empty(len(tree.ids), kv, group, 8)
-    plan = plan_attention(tree, torch.device("cpu"), varlen=True)
+    plan = plan_varlen(tree, torch.device("cpu"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "varlen_attn", _plain_varlen)
-        Arithmetic().attend(q, k, v, plan, out, scale=0.3)
+        attend_varlen(q, k, v, plan, out, scale=0.3)
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=1e-5, atol=1e-5)
 
 
@@ -165,13 +166,10 @@ def test_capped_scores() -> None:
     tree = build_tree([np.arange(20)])
     q, k, v = _draw(tree, 1, 1, 32, 3)
     wanted = torch.empty(20, 1, 1, 32)
-    Arithmetic().attend(
-        q, k, v, plan_attention(tree, torch.device("cpu")), wanted, scale=0.3, cap=0.5
-    )
+    Arithmetic().attend(q, k, v, tree, wanted, scale=0.3, cap=0.5)
     arithmetic = _compiled(tiles=True)
     found = torch.empty_like(wanted)
-    plan = plan_attention(tree, torch.device("cpu"))
-    arithmetic.attend(q, k, v, plan, found, scale=0.3, cap=0.5)
+    arithmetic.attend(q, k, v, tree, found, scale=0.3, cap=0.5)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
     scores = torch.einsum("qd,kd->qk", q[0, :, 0], k[0, :20]) * 0.3
     capped = (0.5 * (scores / 0.5).tanh()).masked_fill(

@@ -24,11 +24,10 @@ def test_every_sequence_is_a_path(raw: list[tuple[int, ...]], min_shared: int) -
         rows = tree.sequence_rows(i)
         assert tree.ids[rows].tolist() == sequence.tolist()
         assert tree.positions[rows].tolist() == list(range(len(sequence)))
-    assert tree.lengths.sum() == len(tree.ids)
-    assert (tree.lengths > 0).all()
-    assert all(
-        start <= tree.starts[node] for node, path in enumerate(tree.paths) for start, _ in path
-    )
+    assert tree.nodes[:, 1].sum() == len(tree.ids)
+    assert (tree.nodes[:, 1] > 0).all()
+    for first_row, _, first, end in tree.nodes:
+        assert (tree.spans[first:end, 0] <= first_row).all()
     # No token more than the sequences have, none less than the trie with all sharing has.
     prefixes = {s[:n] for s in set(raw) for n in range(1, len(s) + 1)}
     assert len(prefixes) <= len(tree.ids) <= sum(len(s) for s in sequences)
@@ -40,8 +39,9 @@ def test_a_shared_beginning_is_held_once() -> None:
     head = list(range(100, 120))
     sequences = [np.array(head + tail) for tail in ([1, 2, 3], [1, 9], [5])]
     tree = build_tree(sequences, min_shared=8)
-    assert tree.lengths.tolist() == [20, 3, 2, 1]
-    assert list(tree.paths) == [[(0, 20)], [(0, 23)], [(0, 20), (23, 2)], [(0, 20), (25, 1)]]
+    assert tree.nodes[:, 1].tolist() == [20, 3, 2, 1]
+    paths = [tree.spans[first:end].tolist() for first, end in tree.nodes[:, 2:]]
+    assert paths == [[[0, 20]], [[0, 23]], [[0, 20], [23, 2]], [[0, 20], [25, 1]]]
 
 
 def test_common_prefix_length() -> None:

@@ -28,7 +28,7 @@ from torch import Tensor
 from ifcurate.engines.cpu.kernels import Kernels, compile_library
 from ifcurate.engines.cpu.tiles import Tiles
 from ifcurate.engines.hf.arithmetic import Arithmetic
-from ifcurate.engines.hf.attention import padded_rows, plan_attention
+from ifcurate.engines.hf.attention import padded_rows
 from ifcurate.engines.hf.head import ResponseHead
 from ifcurate.engines.hf.prefix_tree import build_tree
 
@@ -105,13 +105,12 @@ def _agrees(arithmetic: Arithmetic, *dtypes: torch.dtype) -> bool:
     room = padded_rows(len(tree.ids)) - len(tree.ids)
     shapes = (37, 64), (1056, 64), (37, 1056), (1, len(tree.ids), 2, 32)
     drawn = [torch.randn(shape, generator=generator) for shape in (*shapes, *[(1, 28, 32)] * 2)]
-    plan = plan_attention(tree, torch.device("cpu"))
 
     def compute(arithmetic: Arithmetic, given: Iterable[Tensor]) -> list[Tensor]:
         x, weight, total, q, k, v = given
         mixed = q.new_empty(q.shape[1], 1, 2, 32)
         k, v = (F.pad(rows, (0, 0, 0, room)) for rows in (k, v))
-        arithmetic.attend(q, k, v, plan, mixed, scale=0.2)
+        arithmetic.attend(q, k, v, tree, mixed, scale=0.2)
         return [
             arithmetic.linear(x, weight),
             arithmetic.linear(x, weight, total[0].contiguous()),

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ifcurate.engines.hf.arithmetic import least_rows
-from ifcurate.engines.hf.attention import LANES, padded_rows, plan_attention
+from ifcurate.engines.hf.attention import LANES, padded_rows
 from ifcurate.engines.hf.prefix_tree import Pack
 
 #: Families whose layers are exactly the equations above (checked by numbers as well).
@@ -89,10 +89,9 @@ class FusedDecoder:
         # Rows of zeros after the tokens, because few rows may be multiplied differently from many.
         n = max(pack.n_tokens, self._least_rows)
         extra = n - pack.n_tokens
-        plan = plan_attention(tree, device)
         ids = torch.from_numpy(np.pad(tree.ids, (0, extra))).to(device)
         positions = torch.from_numpy(np.pad(tree.positions, (0, extra))).to(device)
-        cosine, sine = self._rotation(positions, pack.longest)
+        cosine, sine = self._rotation(positions, tree.longest)
         rows = torch.from_numpy(pack.rows).to(device)
         x = self._body.embed_tokens(ids)
         heads = self._kv_heads * self._group
@@ -112,7 +111,7 @@ class FusedDecoder:
             sizes = (n, k.shape[1], self._kv_heads, self._group, self._dim, 2 * cosine.shape[1])
             parts = (qkv, cosine, sine, layer.q_norm, layer.k_norm)
             self._kernels.call("split_rotate", *parts, self._eps, q, k, v, *sizes)
-            self._kernels.attend(q, k, v, plan, mixed, scale=layer.scale)
+            self._kernels.attend(q, k, v, tree, mixed, scale=layer.scale)
             flat = mixed.view(n, heads * self._dim)
             if i == len(self._layers) - 1 and len(rows) >= self._least_rows:
                 x, flat, chosen = x[rows], flat[rows], True

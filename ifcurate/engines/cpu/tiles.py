@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.hf.attention import LANES, AttentionPlan
+from ifcurate.engines.hf.attention import LANES
+from ifcurate.engines.hf.prefix_tree import PrefixTree
 
 _MULTIPLE: Final = 32  # widths of matrices must be multiples of this
 _WIDEST: Final = 256  # numbers of an attention head
@@ -82,7 +83,7 @@ class Tiles(Kernels):
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        plan: AttentionPlan,
+        tree: PrefixTree,
         out: Tensor,
         *,
         scale: float,
@@ -94,15 +95,16 @@ class Tiles(Kernels):
         # Values may have another width than keys (DeepSeek's); the tile kernel takes one width.
         alike = k.shape == v.shape and cap == 0.0
         if not (known and alike and dim % _MULTIPLE == 0 and dim <= _WIDEST):
-            super().attend(q, k, v, plan, out, scale=scale, cap=cap)
+            super().attend(q, k, v, tree, out, scale=scale, cap=cap)
             return
-        most = -(-plan.most_keys // 32) * 32
+        most = -(-tree.longest // 32) * 32
         scores = self._room("scores", most * max(2 * LANES, dim), torch.float32)
         parts = 3 if q.dtype is torch.float32 else 1
         soft = self._room("soft", 2 * parts * most * LANES)
         path = self._room("path", 2 * parts * most * dim)
-        tensors = (q, k, v, out, plan.nodes, plan.spans, scores, soft, path)
-        sizes = (len(plan.nodes), rows, k.shape[1], kv_heads, group, dim, most)
+        places = torch.from_numpy(tree.nodes), torch.from_numpy(tree.spans)
+        tensors = (q, k, v, out, *places, scores, soft, path)
+        sizes = (len(tree.nodes), rows, k.shape[1], kv_heads, group, dim, most)
         self.call("tree_attention", *tensors, *sizes, scale)
 
     def _room(self, name: str, size: int, dtype: torch.dtype | None = None) -> Tensor:

@@ -1,5 +1,14 @@
 """The matrix operations of the engine: those of PyTorch, or faster ones.
 
+Attention is that of a prefix tree: each node to its ancestors and, causally, to itself.
+
+    out_i = sum_j softmax_j(f(q_i . k_j / sqrt(d))) v_j    over the path of i up to i
+
+The queries of a node are computed in blocks. A block's keys are the rows of the node's
+ancestors and of the node up to the last query. So row i of the block sees the first
+`before + i + 1` keys: one number per row, and no mask. Queries that share a key head
+(grouped-query attention) are rows of one product.
+
 The package `ifcurate.engines.cpu` has faster ones for some processors. It is optional:
 the engine works without it, and imports it in one place only. `--no-kernels`, or
 IFCURATE_NO_KERNELS in the environment, switches it off.
@@ -14,11 +23,13 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor
 
-from ifcurate.engines.hf.attention import LANES, AttentionPlan, VarlenPlan
-from ifcurate.engines.hf.prefix_tree import Pack
+from ifcurate.engines.hf.attention import LANES
+from ifcurate.engines.hf.prefix_tree import Pack, PrefixTree
 
 _ROWS: Final = (24, 192, 384, 640, 896, 1024, 1280, 1536)
 _MOST_ROWS: Final = 2048
+#: Queries per block: enough for a matrix product, few keys wasted.
+_BLOCK: Final = {"cpu": 48, "cuda": 128}
 
 
 class Body(Protocol):
@@ -57,20 +68,15 @@ class Arithmetic:
         q: Tensor,  # (kv_heads, rows, group, dim)
         k: Tensor,  # (kv_heads, padded_rows(rows), dim), zeros after the rows
         v: Tensor,
-        plan: AttentionPlan,
+        tree: PrefixTree,
         out: Tensor,  # (rows, kv_heads, group, dim of v)
         *,
         scale: float,
         cap: float = 0.0,
     ) -> None:
         """Write the attention of every row of a pack into `out`; all tensors contiguous."""
-        if plan.varlen is not None:
-            if cap > 0:
-                raise NotImplementedError("attention with capped scores in the varlen kernel")
-            _attend_varlen(q, k, v, plan.varlen, out, scale)
-            return
         kv_heads, _, group, dim = q.shape
-        for first, last, before, keys, values in _blocks(k, v, plan):
+        for first, last, before, keys, values in _blocks(k, v, tree):
             size = last - first
             queries = q[:, first:last].reshape(kv_heads, size * group, dim)
             scores = torch.bmm(queries, keys.transpose(1, 2))  # (kv_heads, size * group, n_keys)
@@ -114,16 +120,17 @@ class Arithmetic:
 
 
 def _blocks(
-    k: Tensor, v: Tensor, plan: AttentionPlan
+    k: Tensor, v: Tensor, tree: PrefixTree
 ) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
     """Yield blocks of queries: first row, last row, keys before the first, keys, values."""
-    spans = plan.spans.tolist()
-    for start, length, low, high in plan.nodes.tolist():
+    block = _BLOCK.get(k.device.type, 128)
+    spans = tree.spans.tolist()
+    for start, length, low, high in tree.nodes.tolist():
         path = spans[low:high]
         before = sum(n for _, n in path) - length
         path_k, path_v = _rows_of(k, path), _rows_of(v, path)
-        for first in range(0, length, plan.block):
-            last = min(first + plan.block, length)
+        for first in range(0, length, block):
+            last = min(first + block, length)
             n_keys = -(-(before + last) // LANES) * LANES
             place = (start + first, start + last, before + first)
             yield *place, path_k[:, :n_keys], path_v[:, :n_keys]
@@ -135,32 +142,6 @@ def _rows_of(heads: Tensor, path: list[list[int]]) -> Tensor:
         return heads[:, path[0][0] :]
     parts = [heads[:, start : start + n] for start, n in path]
     return torch.cat([*parts, heads[:, :LANES]], dim=1)
-
-
-def _attend_varlen(
-    q: Tensor, k: Tensor, v: Tensor, plan: VarlenPlan, out: Tensor, scale: float
-) -> None:
-    from torch.nn.attention.varlen import varlen_attn
-
-    kv_heads, rows, group, dim = q.shape
-    queries = q.transpose(0, 1).reshape(rows, kv_heads * group, dim)
-    keys, values = (t.index_select(1, plan.key_rows).transpose(0, 1).contiguous() for t in (k, v))
-    # With one split, the order of additions does not depend on the other nodes.
-    options: dict[str, Any] = {"num_splits": 1}
-    mixed: Any = varlen_attn(
-        queries,
-        keys,
-        values,
-        plan.query_ends,
-        plan.key_ends,
-        plan.most_queries,
-        plan.most_keys,
-        scale=scale,
-        window_size=(-1, 0),
-        enable_gqa=group > 1,
-        **options,
-    )
-    out.copy_(mixed.view(rows, kv_heads, group, dim))
 
 
 def use_arithmetic(model: Any, arithmetic: Arithmetic) -> None:

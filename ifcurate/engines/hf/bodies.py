@@ -12,8 +12,9 @@ which a rotary embedding changes, always takes `single`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -23,11 +24,12 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows
-from ifcurate.engines.hf.attention import AttentionPlan, padded_rows, plan_attention
+from ifcurate.engines.hf.attention import attend_varlen, padded_rows, plan_varlen
 from ifcurate.engines.hf.prefix_tree import Pack
 
 _NAME: Final = "ifcurate_prefix_tree"
-_PLAN: ContextVar[tuple[AttentionPlan, Arithmetic]] = ContextVar("ifcurate_attention_plan")
+#: `Arithmetic.attend` or `attend_varlen` for a pack.
+_ATTEND: ContextVar[Callable[..., None]] = ContextVar("ifcurate_attend")
 _WINDOWS: Final = ("sliding_window", "attention_chunk_size", "window_size", "local_attention")
 
 
@@ -74,14 +76,15 @@ class PackedBody:
         extra = max(0, self._least_rows - pack.n_tokens)
         ids = torch.from_numpy(np.pad(pack.tree.ids, (0, extra))).to(device)
         positions = torch.from_numpy(np.pad(pack.tree.positions, (0, extra))).to(device)
-        token = _PLAN.set(
-            (plan_attention(pack.tree, device, varlen=self._varlen), self._arithmetic)
-        )
+        attend: Callable[..., None] = partial(self._arithmetic.attend, tree=pack.tree)
+        if self._varlen:
+            attend = partial(attend_varlen, plan=plan_varlen(pack.tree, device))
+        token = _ATTEND.set(attend)
         try:
             with use_attention(self._model, _NAME):
                 out = self._body(input_ids=ids[None], position_ids=positions[None], use_cache=False)
         finally:
-            _PLAN.reset(token)
+            _ATTEND.reset(token)
         states: Tensor = out.last_hidden_state[0]
         return states[torch.from_numpy(pack.rows).to(device)]
 
@@ -113,7 +116,6 @@ def _tree_attention(
     more = {name for name, value in options.items() if isinstance(value, Tensor)}
     if more - {"position_ids"} or options.get("is_causal") is False:
         raise NotImplementedError(f"attention with {', '.join(sorted(more))}")
-    plan, arithmetic = _PLAN.get()
     _, heads, n, dim = query.shape
     kv_heads = key.shape[1]
     group = heads // kv_heads
@@ -122,7 +124,7 @@ def _tree_attention(
     k, v = (F.pad(t[0], (0, 0, 0, padded_rows(n) - n)).contiguous() for t in (key, value))
     out = query.new_zeros(n, kv_heads, group, v.shape[-1])
     scale = dim**-0.5 if scaling is None else float(scaling)
-    arithmetic.attend(q, k, v, plan, out, scale=scale, cap=float(options.get("softcap") or 0.0))
+    _ATTEND.get()(q, k, v, out=out, scale=scale, cap=float(options.get("softcap") or 0.0))
     return out.view(1, n, heads, v.shape[-1]), None
 
 

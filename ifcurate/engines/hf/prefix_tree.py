@@ -30,15 +30,21 @@ class PrefixTree:
 
     ids: IntArray  # (n_tokens,)
     positions: IntArray  # (n_tokens,) depth in the sequence, counted from 0
-    starts: IntArray  # (n_nodes,) first row of each node
-    lengths: IntArray  # (n_nodes,)
-    #: The contiguous parts of each node's path, from the root to its end: first row, number of rows
-    paths: Sequence[Sequence[tuple[int, int]]]
+    nodes: IntArray  # (n_nodes, 4) first row, number of rows, first span, end of spans
+    #: (n_spans, 2) first row and number of rows of each contiguous part of a node's path. The last
+    #: part ends with the node itself.
+    spans: IntArray
     ends: IntArray  # (n_sequences,) the node that each sequence ends in
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest sequence."""
+        return int(self.positions.max(initial=-1)) + 1
 
     def path_rows(self, node: int) -> IntArray:
         """Rows of all tokens from the root to the end of the node, in order of position."""
-        return np.concatenate([np.arange(start, start + n) for start, n in self.paths[node]])
+        first, end = self.nodes[node, 2:]
+        return np.concatenate([np.arange(start, start + n) for start, n in self.spans[first:end]])
 
     def sequence_rows(self, sequence: int) -> IntArray:
         """Rows of a whole sequence, in order of position."""
@@ -60,11 +66,6 @@ class Pack:
     def n_tokens(self) -> int:
         """Tokens that are computed."""
         return len(self.tree.ids)
-
-    @property
-    def longest(self) -> int:
-        """Tokens of its longest sequence."""
-        return int(self.tree.positions.max()) + 1
 
 
 def common_prefix_length(a: IntArray, b: IntArray) -> int:
@@ -123,9 +124,8 @@ class _Nodes:
         empty = np.zeros(0, dtype=np.int64)
         self._n_tokens = 0
         self._ids, self._positions = [empty], [empty]
-        self._starts: list[int] = []
-        self._lengths: list[int] = []
-        self._paths: list[list[tuple[int, int]]] = []
+        self._rows: list[tuple[int, int]] = []  # first row and number of rows of each node
+        self._paths: list[list[tuple[int, int]]] = []  # spans of each node's path
 
     def add(self, sequence: IntArray, begin: int, end: int, parent: int) -> int:
         """Add tokens `begin:end` of a sequence; returns the number of the node."""
@@ -138,18 +138,19 @@ class _Nodes:
             path.append((start, length))
         self._ids.append(sequence[begin:end])
         self._positions.append(np.arange(begin, end, dtype=np.int64))
-        self._starts.append(start)
-        self._lengths.append(length)
+        self._rows.append((start, length))
         self._paths.append(path)
         return len(self._paths) - 1
 
     def tree(self, ends: Sequence[int]) -> PrefixTree:
         """Return the tree; `ends` has the last node of each sequence."""
+        n_spans = [0, *itertools.accumulate(map(len, self._paths))]
+        bounds = itertools.pairwise(n_spans)
+        nodes = [(*rows, *spans) for rows, spans in zip(self._rows, bounds, strict=True)]
         return PrefixTree(
             ids=np.concatenate(self._ids),
             positions=np.concatenate(self._positions),
-            starts=np.array(self._starts, dtype=np.int64),
-            lengths=np.array(self._lengths, dtype=np.int64),
-            paths=self._paths,
+            nodes=np.array(nodes, dtype=np.int64),
+            spans=np.array([span for path in self._paths for span in path], dtype=np.int64),
             ends=np.array(ends, dtype=np.int64),
         )

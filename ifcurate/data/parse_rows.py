@@ -79,28 +79,28 @@ def parse_row(
     for turn, draft in enumerate(read_drafts(row, layout)):
         with add_languages(layout.added):
             blocks = tuple(_find_blocks(draft, layout))
-        examples.append(
-            Example(
-                id=identity,
-                instruction=draft.instruction.text,
-                context=draft.context.text,
-                response=draft.response.text,
-                system=draft.system.text,
-                history=draft.history,
-                trailing=draft.trailing,
-                tools=draft.tools,
-                blocks=blocks,
-                source=source,
-                row_number=row_number,
-                turn=turn,
-                response_path=draft.response.path,
-                response_calls=draft.response_calls,
-                row=row,
-            )
-        )
+        place = {"source": source, "row_number": row_number, "turn": turn}
+        examples.append(draft_example(draft, row, id=identity, blocks=blocks, **place))
     for example in examples:
         _refuse_broken_text(example)
     return examples
+
+
+def draft_example(draft: Draft, row: Mapping[str, Any], **more: Any) -> Example:
+    """Return the example of a draft; `more` are its other fields, such as its blocks."""
+    return Example(
+        instruction=draft.instruction.text,
+        context=draft.context.text,
+        response=draft.response.text,
+        system=draft.system.text,
+        history=draft.history,
+        trailing=draft.trailing,
+        tools=draft.tools,
+        response_path=draft.response.path,
+        response_calls=draft.response_calls,
+        row=row,
+        **more,
+    )
 
 
 def row_id(row: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from ifcurate.data.chats import read_conversation
 from ifcurate.data.column_texts import lower_names
-from ifcurate.data.parse_rows import row_id
+from ifcurate.data.parse_rows import draft_example, row_id
 from ifcurate.data.row_formats import RowLayout, read_drafts
 from ifcurate.data.turns import excluded_answers, split_speakers
 from ifcurate.errors import RowError
@@ -52,21 +52,7 @@ def read_last(row: Mapping[str, Any], layout: RowLayout, **place: Any) -> Exampl
 
     `place` has its source, row number and id. Raises `RowError` when the row does not fit.
     """
-    draft = read_drafts(row, layout)[-1]
-    return Example(
-        instruction=draft.instruction.text,
-        context=draft.context.text,
-        response=draft.response.text,
-        system=draft.system.text,
-        history=draft.history,
-        trailing=draft.trailing,
-        tools=draft.tools,
-        blocks=(),
-        response_path=draft.response.path,
-        response_calls=draft.response_calls,
-        row=row,
-        **place,
-    )
+    return draft_example(read_drafts(row, layout)[-1], row, blocks=(), **place)
 
 
 def read_example(row: Mapping[str, Any]) -> Example:

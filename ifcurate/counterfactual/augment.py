@@ -221,7 +221,7 @@ class Augmenter:
                     self._check_free(plan, used)
                     edits, after = _edit(view, plan)
                     case = Case(view, after, edits, plan, self.recogniser, gender, grounding)
-                    case = verify(case)
+                    verify(case)
                     break
                 except Refusal as error:
                     refusals.append(error)

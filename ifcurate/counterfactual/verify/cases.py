@@ -21,7 +21,6 @@ class Case:
     recogniser: Recogniser  # for the check of types
     gender: str = ""
     grounding: float = 0.0  # share of the response's content words that were given
-    passed: tuple[str, ...] = ()  # codes of the checks
 
     @property
     def before(self) -> Mapping[str, str]:

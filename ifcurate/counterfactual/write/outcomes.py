@@ -105,13 +105,9 @@ class Funnel:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the manifest and `--json`."""
+        counts = ("read", "unusable", "has_context", "entity", "written", "examples")
         return {
-            "read": self.read,
-            "unusable": self.unusable,
-            "has_context": self.has_context,
-            "entity": self.entity,
-            "written": self.written,
-            "examples": self.examples,
+            **{name: getattr(self, name) for name in counts},
             "types": dict(sorted(self.types.items())),
             "checks": {
                 code: {"rows": n, "meaning": _BY_CODE[code].meaning}

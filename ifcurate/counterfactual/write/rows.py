@@ -19,6 +19,7 @@ from ifcurate.records import ContextBlock, Example, Turn
 from ..edit.edits import Edit, moved, with_texts
 from ..lexicon.wording import fold
 from ..verify.cases import Case
+from ..verify.verifier import PASSED
 
 UNANSWERABLE = "unanswerable"
 #: The words that a prompt asks for if the context has no answer.
@@ -66,7 +67,7 @@ def counterfactual_row(example: Example, case: Case, settings: Mapping[str, Any]
             for old, new in dict.fromkeys((e.old, e.new) for e in case.edits)
         ],
         "ifcurate_edits": [e.as_dict() for e in case.edits],
-        "ifcurate_checks": list(case.passed),
+        "ifcurate_checks": list(PASSED),
         "ifcurate_grounding": round(case.grounding, 3),
     }
 

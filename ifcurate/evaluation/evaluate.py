@@ -233,13 +233,11 @@ def read_answers(path: Path, suite: Suite) -> dict[str, Answered]:
         record = json.loads(line)
         question = questions.get(record["question"])
         if question is not None:
+            names = ("text", "bare_text", "context_logprob", "memory_logprob")
             attention = record.get("attention")
             answers[question.id] = Answered(
                 question,
-                record["text"],
-                record["bare_text"],
-                record["context_logprob"],
-                record["memory_logprob"],
-                None if attention is None else tuple(attention),
+                **{name: record[name] for name in names},
+                attention=None if attention is None else tuple(attention),
             )
     return answers

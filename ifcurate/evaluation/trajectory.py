@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.evaluation.evaluate import Progress, evaluate_model, read_answers
-from ifcurate.evaluation.measures import compare_outcomes
+from ifcurate.evaluation.measures import Answered, compare_outcomes
 from ifcurate.evaluation.suites import load_suite
 from ifcurate.options.evaluate import EvaluateOptions
 
@@ -105,13 +105,16 @@ def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Tr
         step = step_of(result["model"])
         if step is None:
             continue
-        outcomes = _outcomes(result, options)
-        answers[step] = {key: value[0] for key, value in outcomes.items()}
+        answered = _read_answers(result, options)
+        outcomes = {key: a.outcome for key, a in answered.items()}
+        answers[step] = {key: found in ("context", "both") for key, found in outcomes.items()}
         points.append(
             {
                 "step": step,
                 "model": result["model"],
-                **_averages(outcomes),
+                "counterfactual": _mean(answers[step].values()),
+                "parametric": _mean(found in ("memory", "both") for found in outcomes.values()),
+                "knows": _mean(a.knows for a in answered.values() if a.knows is not None),
                 "benchmarks": {
                     task: _main(own) for task, own in result.get("benchmarks", {}).items()
                 },
@@ -128,14 +131,9 @@ def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Tr
     return Trajectory(tuple(points), peak, last, fall, keep, reason)
 
 
-def _averages(outcomes: dict[str, tuple[bool, bool, bool | None]]) -> dict[str, float | None]:
-    context, memory, knows = zip(*outcomes.values(), strict=True)
-    asked = [value for value in knows if value is not None]
-    return {
-        "counterfactual": sum(context) / len(outcomes),
-        "parametric": sum(memory) / len(outcomes),
-        "knows": sum(asked) / len(asked) if asked else None,
-    }
+def _mean(values: Iterable[bool]) -> float | None:
+    values = list(values)
+    return sum(values) / len(values) if values else None
 
 
 def _main(figures: dict[str, float]) -> float | None:
@@ -158,29 +156,18 @@ def _choose(peak: dict[str, Any], last: dict[str, Any], fall: dict[str, Any]) ->
     return last["model"], "the fall after the peak is within the 95% interval"
 
 
-def _outcomes(
-    result: dict[str, Any], options: EvaluateOptions
-) -> dict[str, tuple[bool, bool, bool | None]]:
-    """Question -> context answer named, memory answer named, known without the context.
-
-    A question that is in an earlier suite is not counted again.
-    """
-    outcomes = {}
+def _read_answers(result: dict[str, Any], options: EvaluateOptions) -> dict[str, Answered]:
+    """Return the answered questions. One that is in an earlier suite is not counted again."""
+    answers = {}
     earlier: dict[tuple[str, str], str] = {}  # question -> the first suite that has it
     for name in options.suite:
         suite = load_suite(name, limit=options.limit)
         path = Path(result["folder"]) / f"{suite.name}.answers.jsonl"
         for key, answered in read_answers(path, suite).items():
             question = (answered.question.context, answered.question.question)
-            if earlier.setdefault(question, suite.name) != suite.name:
-                continue
-            outcome = answered.outcome
-            outcomes[f"{suite.name} {key}"] = (
-                outcome in ("context", "both"),
-                outcome in ("memory", "both"),
-                answered.knows,
-            )
-    return outcomes
+            if earlier.setdefault(question, suite.name) == suite.name:
+                answers[f"{suite.name} {key}"] = answered
+    return answers
 
 
 def make_page(trajectory: Trajectory, out: Path) -> Path:

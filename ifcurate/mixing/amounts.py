@@ -158,7 +158,11 @@ def resolve_amounts(
         resolved = {**fixed, **_fill_components(weights, rows)}
         resolved |= _share_rows(shares, resolved)
     else:
-        resolved = _fill_total(total, weights, shares, fixed)
+        # A share of a weighted component is weighted too.
+        weights |= {n: weights[a.of] * a.value for n, a in shares.items() if a.of in weights}
+        shares = {name: amount for name, amount in shares.items() if name not in weights}
+        fixed |= _share_rows(shares, fixed)
+        resolved = {**fixed, **_divide_total(total, weights, fixed)}
     return {name: resolved[name] for name in amounts}
 
 
@@ -214,36 +218,15 @@ def _fill_components(weights: Mapping[str, float], rows: Mapping[str, int]) -> d
     }
 
 
-def _fill_total(
-    total: Amount,
-    weights: Mapping[str, float],
-    shares: Mapping[str, Amount],
-    fixed: Mapping[str, Amount],
+def _divide_total(
+    total: Amount, weights: Mapping[str, float], fixed: Mapping[str, Amount]
 ) -> dict[str, Amount]:
-    """Return all amounts of a mixture with a total.
-
-    A share of a weighted component is weighted too.
-    """
-    weighted_shares = {
-        name: weights[amount.of] * amount.value
-        for name, amount in shares.items()
-        if amount.of in weights
-    }
-    weights = {**weights, **weighted_shares}
+    """Return what the fixed amounts leave of the total, divided by weight."""
     if not weights:
         raise DataError(
             "mix: a total needs a component without a fixed amount; leave out the amount of one "
             "component, or give weights such as w3"
         )
-    fixed_shares = {name: amount for name, amount in shares.items() if name not in weights}
-    fixed = {**fixed, **_share_rows(fixed_shares, fixed)}
-    return {**fixed, **_divide_total(total, weights, fixed)}
-
-
-def _divide_total(
-    total: Amount, weights: Mapping[str, float], fixed: Mapping[str, Amount]
-) -> dict[str, Amount]:
-    """Return what the fixed amounts leave of the total, divided by weight."""
     unit = total.kind
     taken = {name: amount for name, amount in fixed.items() if amount.value}
     for name, amount in taken.items():

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -295,6 +296,22 @@ def test_pairs_that_differ_in_the_rejected_answer_are_no_duplicates(folder: Path
     assert verify_mixture(folder / "out").whole
 
 
+class SecondRepeats:
+    """A stand-in of semhash: the second record nearly repeats the first."""
+
+    @classmethod
+    def from_records(cls, records: list[dict[str, str]], **_: Any) -> SecondRepeats:
+        found = SimpleNamespace(record=records[1], duplicate_of=records[0], score=0.99)
+        made = cls()
+        made.filtered = [found]
+        return made
+
+    filtered: list[SimpleNamespace]
+
+    def self_deduplicate(self, **_: Any) -> SecondRepeats:
+        return self
+
+
 def test_of_equal_rows_the_one_that_trains_most_stays(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,8 +334,8 @@ def test_of_equal_rows_the_one_that_trains_most_stays(
     near = [{**row, "weight": i} for i, row in enumerate(alpaca(2))]
     write_jsonl(folder / "near.jsonl", near)
     monkeypatch.setattr("ifcurate.mixing.mix.require_semhash", lambda: None)
-    second = {1: (0, 0.99)}  # repeats the first
-    monkeypatch.setattr("ifcurate.mixing.near_duplicates._find_neighbours", lambda *_: second)
+    monkeypatch.setattr("ifcurate.mixing.near_duplicates.require_semhash", lambda: SecondRepeats)
+    monkeypatch.setattr("ifcurate.mixing.near_duplicates._load_encoder", lambda name: name)
     made = mix(folder, "a=near.jsonl", near_duplicates="0.9")
     assert made.dropped.select("row", "reason").rows() == [(0, "near duplicate")]
 

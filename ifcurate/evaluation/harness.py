@@ -11,7 +11,9 @@ import json
 import os
 from collections.abc import Sequence
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any, Final
 
 from ifcurate.engines.base import Tokenizer
@@ -23,39 +25,6 @@ from ifcurate.storage.files import refuse_unwritable, write_json, write_json_lin
 
 #: The paper's standard benchmarks, by the harness's names.
 STANDARD: Final = ("squad_completion", "mmlu", "arc_challenge", "gsm8k")
-_MEASURES: Final = '''\
-"""Measures of the conflict suites, for lm-evaluation-harness."""
-
-from ifcurate.evaluation.answers import name_answers
-
-
-def process_results(doc, results):
-    named = name_answers(results[0], doc["context_answers"], doc["memory_answers"])
-    return {"counterfactual": float(named.context), "parametric": float(named.memory)}
-'''
-_TASK: Final = """\
-task: {task}
-dataset_path: json
-dataset_kwargs:
-  data_files:
-    test: {data}
-test_split: test
-output_type: generate_until
-doc_to_text: "{{{{prompt}}}}"
-doc_to_target: "{{{{context_answers[0]}}}}"
-process_results: !function measures.process_results
-generation_kwargs:
-  until: []
-  max_gen_toks: 40
-  do_sample: false
-metric_list:
-  - metric: counterfactual
-    aggregation: mean
-    higher_is_better: true
-  - metric: parametric
-    aggregation: mean
-    higher_is_better: false
-"""
 
 
 def export_tasks(
@@ -65,6 +34,8 @@ def export_tasks(
     from ifcurate.prompts.templates import load_template
 
     layout = load_template(template, tokenizer)
+    texts = files(__package__) / "tasks"
+    task = Template((texts / "task.yaml").read_text("utf-8"))
     written = []
     for name in suites:
         suite = load_suite(name)
@@ -80,10 +51,10 @@ def export_tasks(
         )
         write_json_lines(data, rows)
         path = folder / f"{suite.name}.yaml"
-        task = f"ifcurate_{suite.name.replace('-', '_')}"
-        write_text(path, _TASK.format(task=task, data=json.dumps(str(data.resolve()))))
+        title = f"ifcurate_{suite.name.replace('-', '_')}"
+        write_text(path, task.substitute(task=title, data=json.dumps(str(data.resolve()))))
         written.append(path)
-    write_text(folder / "measures.py", _MEASURES)
+    write_text(folder / "measures.py", (texts / "measures.py.txt").read_text("utf-8"))
     return written
 
 

@@ -3,7 +3,8 @@
 Every row has a rank: the hash of its texts, mixed with the seed. A component's rows are
 taken by rank. The choice therefore depends on the texts and the seed, and not on the order
 of the rows or their division into files. The first 1,000 rows are among the first 2,000
-rows of the same seed. With strata, the ranks of all strata are interleaved evenly.
+rows of the same seed. With strata, the ranks of all strata are interleaved evenly. Near
+duplicates are found by semhash (the extra `near-duplicates`).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.mixing.amounts import Amount
+from ifcurate.phrases import missing_package
 
 U64 = npt.NDArray[np.uint64]
 
 ELSEWHERE: Final = "duplicate of another component"
+_EXACT_UP_TO: Final = 20_000  # up to here every row is compared with every other
 
 
 def index_schema(components: Sequence[str]) -> pl.Schema:
@@ -74,6 +77,64 @@ def mark_duplicates(index: pl.DataFrame) -> pl.DataFrame:
         )
     )
     return drop_rows(index, first)
+
+
+def mark_near_duplicates(
+    index: pl.DataFrame, texts: pl.Series, threshold: float, encoder: Any
+) -> pl.DataFrame:
+    """Return the index with a reason for every row whose texts nearly repeat an earlier row's.
+
+    `texts` has the text of every row of the index. `threshold` is a cosine similarity. `encoder` is
+    the name of a model2vec model, or an object with semhash's `encode`. Above 20,000 texts the
+    neighbours come from an approximate index. Raises `DataError` when semhash or the model is
+    missing.
+    """
+    semhash = require_semhash()
+    usable = index.filter(pl.col("reason").is_null())
+    if usable.height < 2:
+        return index
+    ordered = usable.sort("n_excluded", "component", "high", "low", "place")
+    records = ordered.select(
+        texts.gather(ordered["place"]).alias("text"),
+        pl.col("place").cast(pl.String),
+        pl.format("{} row {}", "source", "row").alias("name"),
+    )
+    model = _load_encoder(encoder) if isinstance(encoder, str) else encoder
+    backend = "basic" if records.height <= _EXACT_UP_TO else "usearch"
+    search = semhash.from_records(
+        records.to_dicts(), columns=["text"], model=model, ann_backend=backend
+    )
+    near = [
+        (
+            int(found.record["place"]),
+            "near duplicate",
+            f"similarity {found.score:.3f} to {found.duplicate_of['name']}",
+        )
+        for found in search.self_deduplicate(threshold=threshold).filtered
+    ]
+    schema = {"place": pl.UInt32, "why": pl.String, "which": pl.String}
+    return drop_rows(index, pl.DataFrame(near, schema, orient="row"))
+
+
+def require_semhash() -> Any:
+    """Return the class that finds near duplicates. Raises `DataError` when it is missing."""
+    try:
+        from semhash import SemHash
+    except ImportError as error:
+        raise DataError(missing_package("near duplicates", "near-duplicates", error)) from error
+    return SemHash
+
+
+def _load_encoder(name: str) -> Any:
+    from model2vec import StaticModel
+
+    try:
+        return StaticModel.from_pretrained(name)
+    except Exception as error:
+        raise DataError(
+            f"near duplicates: the encoder {name!r} cannot be loaded: {str(error)[:200]}; "
+            "name a model2vec folder or Hub id with --near-model, or download it first"
+        ) from error
 
 
 def drop_rows(index: pl.DataFrame, dropped: pl.DataFrame) -> pl.DataFrame:

@@ -38,7 +38,6 @@ from ifcurate.mixing.mixture import (
     refuse_foreign,
     save_mixture,
 )
-from ifcurate.mixing.near_duplicates import mark_near_duplicates, require_semhash
 from ifcurate.mixing.overlap import find_names, read_names
 from ifcurate.mixing.rows import Component, MixRow, Refusal, tabulate_rows, take_rows
 from ifcurate.mixing.store import RowStore
@@ -175,7 +174,7 @@ class _Maker:
     ) -> None:
         self._started = time.monotonic()
         if options.near_duplicates is not None:
-            require_semhash()  # before rows are read
+            choosing.require_semhash()  # before rows are read
         self._options = options
         self._store = store
         self._names = [part.name for part in parts]
@@ -190,7 +189,7 @@ class _Maker:
         if options.near_duplicates is not None:
             texts = pl.concat([f.select(TEXT.fill_null("")) for f in store.frames()])[:, 0]
             model = encoder or options.near_model
-            index = mark_near_duplicates(index, texts, options.near_duplicates, model)
+            index = choosing.mark_near_duplicates(index, texts, options.near_duplicates, model)
         self._amounts = self._resolve(parts, index)
         # A fraction above 1 needs no --upsample.
         repeats = any(p.amount.kind == "fraction" and p.amount.value > 1 for p in parts)

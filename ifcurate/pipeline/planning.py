@@ -16,8 +16,8 @@ from typing import Final
 
 from ifcurate.counterfactual.avoided import read_avoided
 from ifcurate.data.sources import Examples, read_examples
+from ifcurate.mixing.choosing import require_semhash
 from ifcurate.mixing.components import parse_components
-from ifcurate.mixing.near_duplicates import require_semhash
 from ifcurate.mixing.overlap import read_names
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.models import MODELS

@@ -333,9 +333,8 @@ def test_of_equal_rows_the_one_that_trains_most_stays(
 
     near = [{**row, "weight": i} for i, row in enumerate(alpaca(2))]
     write_jsonl(folder / "near.jsonl", near)
-    monkeypatch.setattr("ifcurate.mixing.mix.require_semhash", lambda: None)
-    monkeypatch.setattr("ifcurate.mixing.near_duplicates.require_semhash", lambda: SecondRepeats)
-    monkeypatch.setattr("ifcurate.mixing.near_duplicates._load_encoder", lambda name: name)
+    monkeypatch.setattr("ifcurate.mixing.choosing.require_semhash", lambda: SecondRepeats)
+    monkeypatch.setattr("ifcurate.mixing.choosing._load_encoder", lambda name: name)
     made = mix(folder, "a=near.jsonl", near_duplicates="0.9")
     assert made.dropped.select("row", "reason").rows() == [(0, "near duplicate")]
 

@@ -111,24 +111,14 @@ def check_explicit() -> dict[str, Any]:
         errors.append(_walk_error(setting, rate=3.0))
     second = [_proposition_2(setting) for setting in settings]
     third = [_proposition_3(setting, rate) for setting in settings for rate in rates]
-    n = len(settings)
-    held = {name: sum(own[name] for own in second) for name in second[0]}
+    held = {
+        name: {"tried": len(second)} | {key: sum(own[name][key] for own in second) for key in parts}
+        for name, parts in second[0].items()
+    }
     return {
-        "settings": n,
+        "settings": len(settings),
         "largest_error_of_closed_form": max(errors),
-        "proposition_2_sum_finite_r": {
-            "tried": n,
-            "theta_S gains": held["theta_S gains with sum"],
-            "theta_C unchanged": held["theta_C unchanged with sum"],
-        },
-        "proposition_2_mean": {
-            "tried": n,
-            "theta_C shrinks by n/(n+n_S)": held["theta_C shrinks with mean"],
-        },
-        "proposition_2_without_attention_on_r": {
-            "tried": n,
-            "theta_S unchanged": held["theta_S unchanged without attention on r"],
-        },
+        **held,
         "proposition_3": {"tried": len(third), "held": sum(third), "rates": rates},
     }
 
@@ -149,7 +139,8 @@ def _walk_error(setting: Setting, *, rate: float) -> float:
     return max(errors)
 
 
-def _proposition_2(setting: Setting) -> dict[str, bool]:
+def _proposition_2(setting: Setting) -> dict[str, dict[str, bool]]:
+    """Return which parts of the proposition hold, by the loss and the attention on r."""
     model = Model.create(setting, n_subject=2)
     both = (model.pairs, (*model.pairs, *model.subjects))  # without and with S points
 
@@ -161,10 +152,16 @@ def _proposition_2(setting: Setting) -> dict[str, bool]:
     closed_before, closed_after = parts(-math.inf, mean=False)
     ratio = len(both[0]) / len(both[1])
     return {
-        "theta_S gains with sum": after[1] > before[1],
-        "theta_C unchanged with sum": abs(after[0] - before[0]) < 1e-12,
-        "theta_C shrinks with mean": abs(mean_after[0] - ratio * mean_before[0]) < 1e-12,
-        "theta_S unchanged without attention on r": abs(closed_after[1] - closed_before[1]) < 1e-12,
+        "proposition_2_sum_finite_r": {
+            "theta_S gains": after[1] > before[1],
+            "theta_C unchanged": abs(after[0] - before[0]) < 1e-12,
+        },
+        "proposition_2_mean": {
+            "theta_C shrinks by n/(n+n_S)": abs(mean_after[0] - ratio * mean_before[0]) < 1e-12
+        },
+        "proposition_2_without_attention_on_r": {
+            "theta_S unchanged": abs(closed_after[1] - closed_before[1]) < 1e-12
+        },
     }
 
 

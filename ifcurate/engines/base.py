@@ -149,6 +149,15 @@ class Engine(ABC):
         """
         raise NotImplementedError
 
+    def continue_greedily(
+        self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
+    ) -> list[str]:
+        """Return the likeliest continuation of each prompt's ids, token by token, as text.
+
+        For the engines that `evaluate` can use.
+        """
+        raise NotImplementedError
+
     def report(self) -> EngineReport:
         """Return the work of the engine so far; empty by default."""
         return EngineReport()

@@ -16,14 +16,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from ifcurate.engines.base import Engine, Prompt
 from ifcurate.errors import OptionError, RunError
 from ifcurate.evaluation.measures import Answered, measure
-from ifcurate.evaluation.models import (
-    AnsweringModel,
-    LocalModel,
-    measure_attention,
-    open_model,
-)
+from ifcurate.evaluation.models import LocalModel, measure_attention, open_model
 from ifcurate.evaluation.suites import Question, Suite, load_suite, note_duplicates, to_example
 from ifcurate.options.base import takes_options
 from ifcurate.options.evaluate import EvaluateOptions
@@ -83,7 +79,7 @@ def _folder_name(model: str) -> str:
 
 
 def ask_suite(
-    model: AnsweringModel,
+    model: Engine,
     suite: Suite,
     folder: Path,
     options: EvaluateOptions,
@@ -97,8 +93,8 @@ def ask_suite(
 
     template = load_template(options.template, model.tokenizer)
     identity = {
-        "model": model.name,
-        "revision": model.revision,
+        "model": model.identity.model,
+        "revision": model.identity.revision,
         "suite": suite.fingerprint,
         "template": {"name": template.name, "fingerprint": template.fingerprint},
         "options": options.model_dump(
@@ -161,28 +157,34 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
 
 
 def _ask(
-    model: AnsweringModel, template: Any, questions: Sequence[Question], options: EvaluateOptions
+    model: Engine, template: Any, questions: Sequence[Question], options: EvaluateOptions
 ) -> Iterator[Answered]:
     from ifcurate.prompts.pairs import build_prompts
 
-    def prompts(responses: Sequence[str], *, with_context: bool = True) -> list[Any]:
+    def prompts(responses: Sequence[str], *, with_context: bool = True) -> list[Prompt]:
         examples = [
             to_example(q, response=r, with_context=with_context)
             for q, r in zip(questions, responses, strict=True)
         ]
         return build_prompts(examples, template, model.tokenizer)
 
-    probe = ["x"] * len(questions)  # the template needs a response to show where it starts
-    heads = [p.ids[: p.response_start] for p in prompts(probe)]
-    answered = [Answered(q, t) for q, t in zip(questions, model.answer(heads), strict=True)]
+    def write(*, with_context: bool) -> list[str]:
+        # The template needs a response to show where it starts.
+        probes = prompts(["x"] * len(questions), with_context=with_context)
+        heads = [probe.ids[: probe.response_start] for probe in probes]
+        return model.continue_greedily(heads, max_new_tokens=options.max_new_tokens)
+
+    def score(answers: Sequence[str]) -> list[float]:
+        return [float(values.sum()) for values in model.response_logprobs(prompts(answers))]
+
+    texts = write(with_context=True)
+    answered = [Answered(q, text) for q, text in zip(questions, texts, strict=True)]
     if options.knowledge:
-        bare = [p.ids[: p.response_start] for p in prompts(probe, with_context=False)]
-        answered = [
-            replace(a, bare_text=t) for a, t in zip(answered, model.answer(bare), strict=True)
-        ]
+        bare = write(with_context=False)
+        answered = [replace(a, bare_text=text) for a, text in zip(answered, bare, strict=True)]
     if options.logprobs:
-        context = model.logprobs(prompts([q.context_answers[0] for q in questions]))
-        memory = model.logprobs(prompts([q.memory_answers[0] for q in questions]))
+        context = score([q.context_answers[0] for q in questions])
+        memory = score([q.memory_answers[0] for q in questions])
         answered = [
             replace(a, context_logprob=c, memory_logprob=m)
             for a, c, m in zip(answered, context, memory, strict=True)
@@ -192,7 +194,7 @@ def _ask(
     yield from answered
 
 
-def _watch(model: AnsweringModel, template: Any, answered: Sequence[Answered]) -> list[Answered]:
+def _watch(model: Engine, template: Any, answered: Sequence[Answered]) -> list[Answered]:
     """Return the answers, with the attention on contexts while the model reads their answers."""
     assert isinstance(model, LocalModel)  # the options refuse other engines
     examples = [to_example(a.question, response=a.question.context_answers[0]) for a in answered]

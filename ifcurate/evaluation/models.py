@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from ifcurate.engines.base import Float32Array, Prompt, Tokenizer
+from ifcurate.engines.base import Engine, EngineIdentity, Float32Array, Prompt, Tokenizer
 from ifcurate.options.evaluate import EvaluateOptions
 from ifcurate.options.score import LoadOptions
 from ifcurate.prompts.pairs import build_prompts
@@ -17,109 +15,77 @@ from ifcurate.prompts.templates import Template
 from ifcurate.records import Example
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnsweringModel(ABC):
-    """Answers prompts greedily and returns the log-probability of fixed answers."""
-
-    name: str  # the folder's name, the Hub id or the server's name for the model
-    revision: str  # commit, or a hash of the weights
-    tokenizer: Tokenizer  # whose ids the prompts have
-    options: EvaluateOptions
-
-    @abstractmethod
-    def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """Return the greedy continuation of each prompt's ids."""
-
-    @abstractmethod
-    def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
-        """Summed natural-log probability of each prompt's response."""
-
-    def close(self) -> None:  # noqa: B027  (a local model holds nothing)
-        """Release its resources."""
-
-
-def open_model(model: str, options: EvaluateOptions) -> AnsweringModel:
-    """Load a model, or connect to the server that has it. Raises `ModelError`."""
-    if options.engine != "hf":
-        return _open_engine(model, options)
-    return open_local(model, options)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalModel(AnsweringModel):
-    """A model of transformers."""
-
-    model: Any
-    hf_tokenizer: Any
-
-    def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """See `AnsweringModel.answer`."""
-        answers = [""] * len(prompts)
-        most = self.options.max_new_tokens
-        with _evaluating(self.model):
-            for batch in _batches(prompts, self.options.batch_size):
-                asked = [prompts[i] for i in batch]
-                texts = _generate(self.model, self.hf_tokenizer, asked, most)
-                for i, text in zip(batch, texts, strict=True):
-                    answers[i] = text
-        return answers
-
-    def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
-        """See `AnsweringModel.logprobs`."""
-        return answer_logprobs(self.model, prompts, batch_size=self.options.batch_size)
-
-
-def open_local(model: str, options: EvaluateOptions) -> LocalModel:
-    """Load a model into this process. Raises `ModelError`."""
-    from ifcurate.engines.hf.loading import load_causal_model
-    from ifcurate.engines.hf.tokenizer import HFTokenizer
-
-    source, loaded, tokenizer = load_causal_model(
-        model, LoadOptions(dtype=options.dtype, device=options.device)
-    )
-    return LocalModel(
-        name=source.name,
-        revision=source.revision,
-        options=options,
-        model=loaded,
-        tokenizer=HFTokenizer(tokenizer, where=str(source.folder)),
-        hf_tokenizer=tokenizer,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _EngineModel(AnsweringModel):
-    """A model of an engine that continues prompts: vLLM, or a server such as vLLM's."""
-
-    engine: Any  # VLLMEngine or ServerEngine
-
-    def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        answers: list[str] = self.engine.continue_greedily(
-            prompts, max_new_tokens=self.options.max_new_tokens
-        )
-        return answers
-
-    def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
-        return [float(values.sum()) for values in self.engine.response_logprobs(prompts)]
-
-    def close(self) -> None:
-        self.engine.close()
-
-
-def _open_engine(model: str, options: EvaluateOptions) -> _EngineModel:
+def open_model(model: str, options: EvaluateOptions) -> Engine:
+    """Return an engine that writes answers. Raises `ModelError`."""
+    if options.engine == "hf":
+        return open_local(model, options)
     from ifcurate.engines.load import load_engine
 
     more: dict[str, Any] = {"dtype": options.dtype}
     if options.engine == "server":
         more |= {"base_url": options.base_url, "tokenizer": options.tokenizer}
-    engine = load_engine(options.engine, model=model, **more)
-    known = engine.identity
-    return _EngineModel(
-        name=known.model,
-        revision=known.revision,
-        tokenizer=engine.tokenizer,
-        options=options,
-        engine=engine,
+    return load_engine(options.engine, model=model, **more)
+
+
+class LocalModel(Engine):
+    """A model of transformers that writes answers. Its weights may change between two calls."""
+
+    def __init__(
+        self, model: Any, hf_tokenizer: Any, *, name: str, revision: str, batch_size: int
+    ) -> None:
+        from ifcurate.engines.hf.tokenizer import HFTokenizer
+
+        self.model = model
+        self.hf_tokenizer = hf_tokenizer
+        self.tokenizer = HFTokenizer(hf_tokenizer)
+        self._batch_size = batch_size
+        dtype = str(model.dtype).removeprefix("torch.")
+        self.identity = EngineIdentity(
+            "transformers", "", name, revision, dtype, self.tokenizer.fingerprint
+        )
+
+    def continue_greedily(
+        self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
+    ) -> list[str]:
+        """See `Engine.continue_greedily`."""
+        answers = [""] * len(prompts)
+        with _evaluating(self.model):
+            for batch in _batches(prompts, self._batch_size):
+                asked = [prompts[i] for i in batch]
+                texts = _generate(self.model, self.hf_tokenizer, asked, max_new_tokens)
+                for i, text in zip(batch, texts, strict=True):
+                    answers[i] = text
+        return answers
+
+    def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
+        """See `Engine.response_logprobs`."""
+        found: dict[int, Float32Array] = {}
+        sequences = [prompt.ids for prompt in prompts]
+        with _evaluating(self.model):
+            for batch in _batches(sequences, self._batch_size):
+                inputs = _pad(self.model, [sequences[i] for i in batch], side="right")
+                logits = self.model(**inputs, use_cache=False).logits
+                for row, i in enumerate(batch):
+                    first, last = prompts[i].response_start, len(prompts[i].ids)
+                    logprobs = logits[row, first - 1 : last - 1].float().log_softmax(-1)
+                    targets = inputs["input_ids"][row, first:last, None].to(logprobs.device)
+                    found[i] = logprobs.gather(-1, targets)[:, 0].cpu().numpy()
+        return [found[i] for i in range(len(prompts))]
+
+
+def open_local(model: str, options: EvaluateOptions) -> LocalModel:
+    """Load a model into this process. Raises `ModelError`."""
+    from ifcurate.engines.hf.loading import load_causal_model
+
+    source, loaded, tokenizer = load_causal_model(
+        model, LoadOptions(dtype=options.dtype, device=options.device)
+    )
+    return LocalModel(
+        loaded,
+        tokenizer,
+        name=source.name,
+        revision=source.revision,
+        batch_size=options.batch_size,
     )
 
 
@@ -185,22 +151,6 @@ def _pad(
     ones = [torch.ones_like(row) for row in rows]
     mask = pad_sequence(ones, batch_first=True, padding_side=side)
     return {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
-
-
-def answer_logprobs(model: Any, prompts: Sequence[Prompt], *, batch_size: int) -> list[float]:
-    """Summed natural-log probability of each prompt's response, in float32."""
-    sums = [0.0] * len(prompts)
-    sequences = [prompt.ids for prompt in prompts]
-    with _evaluating(model):
-        for batch in _batches(sequences, batch_size):
-            inputs = _pad(model, [sequences[i] for i in batch], side="right")
-            logits = model(**inputs, use_cache=False).logits
-            for row, i in enumerate(batch):
-                first, last = prompts[i].response_start, len(prompts[i].ids)
-                logprobs = logits[row, first - 1 : last - 1].float().log_softmax(-1)
-                targets = inputs["input_ids"][row, first:last, None].to(logprobs.device)
-                sums[i] = float(logprobs.gather(-1, targets).sum())
-    return sums
 
 
 def measure_attention(

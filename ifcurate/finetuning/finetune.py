@@ -238,7 +238,6 @@ class _Watcher:
         return False
 
     def _evaluate(self, step: int, model: Any) -> float:
-        from ifcurate.engines.hf.tokenizer import HFTokenizer
         from ifcurate.evaluation.evaluate import ask_suite
         from ifcurate.evaluation.models import LocalModel
         from ifcurate.evaluation.suites import load_suite
@@ -248,12 +247,11 @@ class _Watcher:
             template=self.options.template, knowledge=False, logprobs=False
         )
         opened = LocalModel(
+            model,
+            self.tokenizer,
             name=f"{self.name} step {step}",
             revision=f"step-{step}",
-            options=evaluation,
-            tokenizer=HFTokenizer(self.tokenizer),
-            model=model,
-            hf_tokenizer=self.tokenizer,
+            batch_size=evaluation.batch_size,
         )
         folder = self.result.folder / "evaluations" / f"checkpoint-{step}"
         suites = {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,7 @@ def load_base(model: str) -> LocalModel:
     """Return a model in float32 that answers the evaluation's questions."""
     return open_local(
         model,
-        EvaluateOptions(
-            template=TEMPLATE, dtype="float32", device="cpu", max_new_tokens=32, batch_size=120
-        ),
+        EvaluateOptions(template=TEMPLATE, dtype="float32", device="cpu", batch_size=120),
     )
 
 
@@ -63,7 +61,9 @@ class Examiner:
 
     def ask(self, model: Any) -> dict[str, Any]:
         """Accuracies, and the outcome of every conflict as one letter (c, m, b or n)."""
-        answers = replace(self._loaded, model=model).answer(self._prompts)
+        loaded = copy.copy(self._loaded)
+        loaded.model = model
+        answers = loaded.continue_greedily(self._prompts, max_new_tokens=32)
         outcomes: dict[str, list[Outcome]] = {}
         for question, answer in zip(self._questions, answers, strict=True):
             named = name_answers(answer, question.context_answers, question.memory_answers)

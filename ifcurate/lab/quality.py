@@ -80,8 +80,7 @@ def _all_scores(lab: Laboratory) -> dict[str, FloatArray]:
 
 def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]:
     """Loss of the response alone, (rows,), and attention on the context, (rows,) per layer."""
-    from ifcurate.evaluation.models import answer_logprobs, measure_attention
-    from ifcurate.options.evaluate import EvaluateOptions
+    from ifcurate.evaluation.models import measure_attention
     from ifcurate.prompts.templates import load_template
 
     examples = lab.read_mixture()
@@ -91,8 +90,8 @@ def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]
     start = wrapped.bos_id if wrapped.bos_id is not None else wrapped.fallback_start_id
     responses = [wrapped.encode(e.response).ids for e in examples]
     prompts = [Prompt([start, *ids], 1) for ids in responses]
-    sums = answer_logprobs(loaded.model, prompts, batch_size=EvaluateOptions().batch_size)
-    alone = np.array([-s / max(1, len(ids)) for s, ids in zip(sums, responses, strict=True)])
+    losses = (-values for values in loaded.response_logprobs(prompts))
+    alone = np.array([own.sum(dtype=np.float64) / max(1, len(own)) for own in losses])
     measured = measure_attention(loaded.model, wrapped, template, examples)
     by_id = {id: own.max(axis=1).mean(axis=1, dtype=np.float64) for id, own in measured.items()}
     n_layers = len(next(iter(by_id.values())))

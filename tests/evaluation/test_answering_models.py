@@ -78,12 +78,12 @@ def test_a_server_answers_and_gives_log_probabilities(tmp_path: Path) -> None:
 
 
 def test_answers_are_greedy_whatever_the_model_comes_with() -> None:
-    local = open_local("pocket", EvaluateOptions.create(max_new_tokens=6))
+    local = open_local("pocket", EvaluateOptions())
     prompt = local.tokenizer.encode("The capital of Peru is Lima. The capital of Peru is").ids
-    plain = local.answer([prompt])
+    plain = local.continue_greedily([prompt], max_new_tokens=6)
     settings = local.model.generation_config
     settings.repetition_penalty, settings.min_new_tokens = 9.0, 6
-    assert local.answer([prompt]) == plain
+    assert local.continue_greedily([prompt], max_new_tokens=6) == plain
     assert local.model.generation_config is settings
 
 

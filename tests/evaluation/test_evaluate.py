@@ -71,15 +71,17 @@ def test_a_killed_evaluation_resumes_with_the_same_numbers(
     suite = suite_file(tmp_path)
     whole = run(tmp_path / "a", suite)
     asked: list[int] = []
-    answer = LocalModel.answer
+    answer = LocalModel.continue_greedily
 
-    def dies(self: LocalModel, prompts: Sequence[Sequence[int]]) -> list[str]:
+    def dies(
+        self: LocalModel, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
+    ) -> list[str]:
         asked.append(len(prompts))
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return answer(self, prompts)
+        return answer(self, prompts, max_new_tokens=max_new_tokens)
 
-    monkeypatch.setattr(LocalModel, "answer", dies)
+    monkeypatch.setattr(LocalModel, "continue_greedily", dies)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "b", suite)
     path = next((tmp_path / "b").rglob("own.answers.jsonl"))

@@ -35,8 +35,7 @@ def show(
 ) -> None:
     """Show one example as the model read it: both prompts, with the response marked.
 
-    The response is between ⟦ and ⟧. Its tokens are below, separated by |. If the run has splits,
-    the first lines show the example's label in each of them.
+    The response is between ⟦ and ⟧. Its tokens are below, separated by |.
 
         ifcurate show 8c058891306efe93
     """
@@ -65,9 +64,6 @@ def _print(shown: ShownExample) -> None:
         )
         if prompt is not None
     ]
-    for label in shown.labels:
-        split = f"split {label.split}" if label.split else "split"
-        out.print(Text(plain(f"{split}: {label.label}: {label.reason}")))
     if shown.status != "scored":
         out.print(Text(plain(f"{shown.status}: {shown.reason}")))
     for title, prompt in prompts:

@@ -9,7 +9,7 @@ replaces the others.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import polars as pl
 
@@ -20,7 +20,7 @@ from ifcurate.runs.join import repeat_for_tokens
 from ifcurate.runs.reading import Rows, read_again
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress
-from ifcurate.scoring.scorer import Chunk, Scorer
+from ifcurate.scoring.scorer import Chunk, Scorer, join_chunks
 from ifcurate.storage.files import file_digest, readable_table, scan_table, sink_tables
 from ifcurate.storage.manifest import read_manifest, utc_now
 from ifcurate.storage.tables import FAILED, SCORES, TOKENS
@@ -48,88 +48,66 @@ def retry_failed(
                 f"{run.folder / name}: is not as the run wrote it; its rows cannot be replaced; "
                 "score all rows again with --overwrite"
             )
-        retry = _Retry(run, examples, scorer, on_progress, stop)
-        if not retry.failed.height:
-            return run
+        failed = _find_failed(run)
+        total = run.manifest.counts.get("rows", 0)
+        progress = Progress(rows=total - failed.height, resumed_rows=total - failed.height)
+        done: list[Chunk] = []
         try:
-            retry.score()
+            for rows in read_again(run, examples, scorer, failed.iter_rows(named=True)):
+                done.append(_score(run, scorer, rows))
+                progress.rows += len(rows)
+                progress.tokens += done[-1].n_tokens
+                on_progress(progress)
+                if stop() and progress.rows < total:
+                    raise KeyboardInterrupt
         finally:
-            if retry.scores:
-                retry.write(command)
+            if done:
+                _write(run, join_chunks(done), command)
     return Run(run.folder, run.manifest)
 
 
-@dataclass
-class _Retry:
-    """The failed rows of a run, and their new results."""
+def _find_failed(run: Run) -> pl.DataFrame:
+    """Return the failed rows of the scores, with their places."""
+    rows = run.scan_scores(place=True).filter(pl.col("status").is_in(FAILED))
+    with readable_table(run.scores_path):
+        return rows.select("place", "id", "source", "row", "turn").collect()
 
-    run: Run
-    examples: Examples
-    scorer: Scorer
-    on_progress: Callable[[Progress], None]
-    stop: Callable[[], bool]
-    failed: pl.DataFrame = field(init=False)
-    #: SCORES of rows that were scored again, and their place.
-    scores: list[pl.DataFrame] = field(default_factory=list)
-    tokens: list[pl.DataFrame] = field(default_factory=list)  # TOKENS and the place of the row
 
-    def __post_init__(self) -> None:
-        rows = self.run.scan_scores(place=True).filter(pl.col("status").is_in(FAILED))
-        with readable_table(self.run.scores_path):
-            self.failed = rows.select("place", "id", "source", "row", "turn").collect()
+def _score(run: Run, scorer: Scorer, rows: Rows) -> Chunk:
+    """Return the new tables of these rows, with their places."""
+    chunk = scorer.score_pairs([pair for _, pair in rows], tokens="tokens" in run.manifest.outputs)
+    # The table's own id may have a suffix that makes it unique.
+    own = pl.DataFrame([row for row, _ in rows]).select("place", "id")
+    scores, tokens = chunk.scores.drop("id").hstack(own), chunk.tokens
+    if tokens is not None:
+        owners = repeat_for_tokens(scores.lazy(), "place", "id").collect()
+        tokens = tokens.drop("id").hstack(owners)
+    return replace(chunk, scores=scores, tokens=tokens)
 
-    def score(self) -> None:
-        """Score them, piece by piece.
 
-        If this raises an error, the finished rows can still be written.
-        """
-        total = self.run.manifest.counts.get("rows", 0)
-        progress = Progress(rows=total - self.failed.height)
-        progress.resumed_rows = progress.rows
-        failed = self.failed.iter_rows(named=True)
-        for rows in read_again(self.run, self.examples, self.scorer, failed):
-            chunk = self._score(rows)
-            progress.rows += len(rows)
-            progress.tokens += chunk.n_tokens
-            self.on_progress(progress)
-            if self.stop() and progress.rows < total:
-                raise KeyboardInterrupt
-
-    def _score(self, rows: Rows) -> Chunk:
-        keep_tokens = "tokens" in self.run.manifest.outputs
-        chunk = self.scorer.score_pairs([pair for _, pair in rows], tokens=keep_tokens)
-        # The table's own id may have a suffix that makes it unique.
-        own = pl.DataFrame([row for row, _ in rows]).select("place", "id")
-        scores = chunk.scores.drop("id").hstack(own)
-        self.scores.append(scores)
-        if chunk.tokens is not None:
-            owners = repeat_for_tokens(scores.lazy(), "place", "id").collect()
-            self.tokens.append(chunk.tokens.drop("id").hstack(owners))
-        return chunk
-
-    def write(self, command: str) -> None:
-        """Replace the tables and the manifest. Raises `DataError`."""
-        folder, manifest = self.run.folder, self.run.manifest
-        new = folder / REPLACING
-        manifest.retried += 1
-        scores = self.run.scan_scores(place=True)
-        tables = {new / "scores.parquet": _replace_rows(scores, pl.concat(self.scores))}
-        if self.tokens:
-            places = repeat_for_tokens(scores, "place")
-            tokens = scan_table(folder / "tokens.parquet", TOKENS)
-            old = pl.concat([tokens, places], how="horizontal")
-            tables[new / "tokens.parquet"] = _replace_rows(old, pl.concat(self.tokens))
-        sink_tables(tables, {"id": manifest.id, **manifest.identity})
-        manifest.digests |= {path.name: file_digest(path) for path in tables}
-        scores = scan_table(new / "scores.parquet", SCORES)
-        counts = scores.select(pl.col("status").value_counts()).collect()
-        names = ("rows", "quarantined")
-        manifest.counts = {n: manifest.counts[n] for n in names if n in manifest.counts}
-        manifest.counts |= dict(sorted(counts.to_series().struct.unnest().iter_rows()))
-        manifest.command = command or manifest.command
-        manifest.updated_at = utc_now()
-        manifest.write(new / "manifest.json")
-        replace_tables(folder)
+def _write(run: Run, done: Chunk, command: str) -> None:
+    """Replace the tables and the manifest. Raises `DataError`."""
+    folder, manifest = run.folder, run.manifest
+    new = folder / REPLACING
+    manifest.retried += 1
+    scores = run.scan_scores(place=True)
+    tables = {new / "scores.parquet": _replace_rows(scores, done.scores)}
+    if done.tokens is not None:
+        places = repeat_for_tokens(scores, "place")
+        tokens = scan_table(folder / "tokens.parquet", TOKENS)
+        old = pl.concat([tokens, places], how="horizontal")
+        tables[new / "tokens.parquet"] = _replace_rows(old, done.tokens)
+    sink_tables(tables, {"id": manifest.id, **manifest.identity})
+    manifest.digests |= {path.name: file_digest(path) for path in tables}
+    scores = scan_table(new / "scores.parquet", SCORES)
+    counts = scores.select(pl.col("status").value_counts()).collect()
+    names = ("rows", "quarantined")
+    manifest.counts = {n: manifest.counts[n] for n in names if n in manifest.counts}
+    manifest.counts |= dict(sorted(counts.to_series().struct.unnest().iter_rows()))
+    manifest.command = command or manifest.command
+    manifest.updated_at = utc_now()
+    manifest.write(new / "manifest.json")
+    replace_tables(folder)
 
 
 def _replace_rows(table: pl.LazyFrame, new: pl.DataFrame) -> pl.LazyFrame:

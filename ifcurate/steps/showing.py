@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
-
 from ifcurate.engines.base import Tokenizer
 from ifcurate.engines.load import load_tokenizer
 from ifcurate.errors import IfcurateError, RunError, TemplateError
@@ -20,10 +18,6 @@ from ifcurate.prompts.templates import Rendered, Template, load_template
 from ifcurate.records import Example
 from ifcurate.runs.reading import run_examples, run_model
 from ifcurate.runs.run import Run
-from ifcurate.runs.splits import list_splits, split_paths
-from ifcurate.storage.by_hand import apply_overrides, read_overrides
-from ifcurate.storage.files import scan_table
-from ifcurate.storage.tables import SPLIT
 
 _TEXT: Final = 300  # characters of a text in a summary
 
@@ -36,15 +30,6 @@ class ShownPrompt:
     response_start: int  # in characters of `text`
     n_tokens: int
     response_tokens: tuple[str, ...]  # the text of each response token
-
-
-@dataclass(frozen=True, slots=True)
-class ShownLabel:
-    """The label of an example in one split of the run."""
-
-    split: str  # "" for the unnamed split
-    label: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +49,6 @@ class ShownExample:
     with_context: ShownPrompt | None
     without_context: ShownPrompt | None
     prompt: ShownPrompt | None = None
-    labels: tuple[ShownLabel, ...] = ()
     turns: tuple[int, ...] = ()
 
 
@@ -99,7 +83,6 @@ def show_example(
         pair.reason,
         *both,
         only,
-        _find_labels(run, example),
         turns,
     )
 
@@ -151,21 +134,6 @@ def _template(run: Run, name: str, tokenizer: Tokenizer) -> Template:
             f"template, or the model's tokenizer); {advice}"
         )
     return template
-
-
-def _find_labels(run: Run, example: Example) -> tuple[ShownLabel, ...]:
-    """Return the labels of an example in all splits of the run."""
-    place = (example.source, example.row_number, example.turn)
-    is_it = pl.all_horizontal(
-        pl.col(name) == value for name, value in zip(("source", "row", "turn"), place, strict=True)
-    )
-    by_hand = read_overrides(run.folder)
-    labels = []
-    for name in list_splits(run):
-        row = scan_table(split_paths(run, name)[0], SPLIT).filter(is_it).collect()
-        shown = apply_overrides(row, by_hand).select("label", "reason")
-        labels += [ShownLabel(name, label, reason or "") for label, reason in shown.iter_rows()]
-    return tuple(labels)
 
 
 def _show_pair(

@@ -185,7 +185,10 @@ def scan_table(path: Path, schema: pl.Schema, *, place: bool = False) -> pl.Lazy
         columns = pl.read_parquet_schema(stream)
         frame = pl.scan_parquet(stream, row_index_name="place" if place else None)
     if missing := [name for name in schema if name not in columns and name not in ADDED]:
-        raise _missing_columns(path, missing, columns)
+        raise DataError(
+            f"{path}: columns are missing: {', '.join(missing)}; found {', '.join(columns)}; it is "
+            "another table, or another version of ifcurate wrote it: make it again with --overwrite"
+        )
     selected = [
         (pl.col(name) if name in columns else pl.lit(None).alias(name)).cast(kind)
         for name, kind in schema.items()
@@ -236,33 +239,14 @@ def sink_tables(frames: Mapping[Path, pl.LazyFrame], manifest: Mapping[str, Any]
                 ) from error
 
 
-def _missing_columns(path: Path, missing: Iterable[str], present: Iterable[str]) -> DataError:
-    problem = f"columns are missing: {', '.join(missing)}"
-    with contextlib.suppress(OSError, ValueError, pl.exceptions.PolarsError):
-        if "inputs" in read_table_manifest(path):  # the scores of a run
-            return DataError(
-                f"{path}: was written by another version of ifcurate; {problem}; "
-                f"{_how_to_score_again(path.parent)}"
-            )
-    return DataError(f"{path}: {problem}; found {', '.join(present)}; is it the right table?")
-
-
-def _how_to_score_again(run_folder: Path) -> str:
-    command = str(json.loads((run_folder / "manifest.json").read_bytes())["command"])
-    if command.startswith("ifcurate score "):
-        return f"score again: {command.replace(' --overwrite', '')} --overwrite"
-    command = command or "ifcurate score DATA --model MODEL"
-    return f"move {run_folder} away and score again: {command}"
-
-
 def read_table_slices(
-    path: Path, schema: pl.Schema, columns: Sequence[str], n_rows: int = GROUP_ROWS
+    path: Path, schema: pl.Schema, columns: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
-    """These columns of a table, `n_rows` at a time. Raises `DataError`."""
+    """These columns of a table, `GROUP_ROWS` rows at a time. Raises `DataError`."""
     table = scan_table(path, schema).select(columns)
     with readable_table(path):
-        for start in itertools.count(0, n_rows):
-            frame = table.slice(start, n_rows).collect()
+        for start in itertools.count(0, GROUP_ROWS):
+            frame = table.slice(start, GROUP_ROWS).collect()
             if not frame.height:
                 return
             yield frame

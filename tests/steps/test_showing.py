@@ -62,16 +62,10 @@ def test_an_example_that_was_not_scored_says_why(run: Run) -> None:
     assert "".join(shown.prompt.response_tokens).strip() == ALPACA_ROWS[1]["output"]
 
 
-def test_the_labels_in_all_splits_are_shown(run: Run) -> None:
+def test_a_run_says_which_splits_it_has(run: Run) -> None:
     assert say_unsplit(run) == "no split yet"
     split_run(run, rule="gain", threshold=-100.0, name="all")
     assert say_unsplit(run) == "no split without a name (--split takes all)"
-    split_run(run, rule="gain", threshold=100.0)
-    shown = show_example(run, run.scores()["id"][0])
-    assert [(label.split, label.label) for label in shown.labels] == [
-        ("", "non-context-critical"),
-        ("all", "context-critical"),
-    ]
 
 
 def test_another_template_than_the_run_s_is_refused(run: Run) -> None:

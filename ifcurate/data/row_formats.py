@@ -12,35 +12,8 @@ from typing import Any, Final, Literal
 from ifcurate.contexts.asking import asks
 from ifcurate.contexts.learned_template import LearnedTemplate
 from ifcurate.contexts.words import Language
-from ifcurate.data.chats import (
-    CHATS,
-    add_history,
-    draft_chat,
-    find_chat,
-    has_tools,
-    join_turns,
-    read_conversation,
-    read_thread,
-    write_tools,
-)
-from ifcurate.data.column_texts import (
-    ANSWERS,
-    COMPLETIONS,
-    CONTEXTS,
-    OUTPUTS,
-    PROMPTS,
-    QUESTIONS,
-    Draft,
-    Text,
-    add_columns,
-    check_context,
-    lower_names,
-    read_answer,
-    read_context,
-    read_system,
-    read_text,
-    restore_names,
-)
+from ifcurate.data import chats, column_texts as texts
+from ifcurate.data.column_texts import CONTEXTS, Draft, Text
 from ifcurate.data.paths import read_path
 from ifcurate.data.turns import split_speakers
 from ifcurate.errors import RowError
@@ -106,14 +79,14 @@ def _flat(
     contexts: Sequence[str] = CONTEXTS,
 ) -> list[Draft]:
     """Return the drafts of a row with a question and an answer, in the first of these columns."""
-    asked, answer = read_text(row, questions), read_answer(row, answers)
+    asked, answer = texts.read_text(row, questions), texts.read_answer(row, answers)
     if row.get("is_impossible") is True or row.get("answerable") is False:
         # The context does not answer the question. An answer in the row is plausible but wrong.
         answer = Text("", answer.path)
-    context = read_context(row, contexts, asked.text)
+    context = texts.read_context(row, contexts, asked.text)
     said = split_speakers(asked.text, asked.path)
     if not said:
-        return [Draft(asked, answer, context, read_system(row))]
+        return [Draft(asked, answer, context, texts.read_system(row))]
     turns = [Turn("assistant", answer.text, answer.path)]
     drafts = _draft_after(row, said, turns, asked.path, answer.path)
     return [replace(draft, response=answer, context=context) for draft in drafts]
@@ -122,17 +95,17 @@ def _flat(
 def _alpaca(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
     instances = row.get("instances")
     places, contexts = [""], ["input", *CONTEXTS]
-    if isinstance(instances, list) and not any(name in row for name in OUTPUTS):
+    if isinstance(instances, list) and not any(name in row for name in texts.OUTPUTS):
         places, contexts = [f"instances[{i}]." for i in range(len(instances))], ["input", "context"]
     for place in places:
-        check_context(row, f"{place}input")
+        texts.check_context(row, f"{place}input")
     return [
         _ask_in_input(draft)
         for place in places
         for draft in _flat(
             row,
             ("instruction",),
-            [place + name for name in OUTPUTS],
+            [place + name for name in texts.OUTPUTS],
             [place + name for name in contexts],
         )
     ]
@@ -146,12 +119,12 @@ def _ask_in_input(draft: Draft) -> Draft:
 
 
 def _prompt_completion(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
-    prompt = next((name for name in PROMPTS if name in row), PROMPTS[0])
-    completion = next((name for name in COMPLETIONS if name in row), COMPLETIONS[0])
+    prompt = next((name for name in texts.PROMPTS if name in row), texts.PROMPTS[0])
+    completion = next((name for name in texts.COMPLETIONS if name in row), texts.COMPLETIONS[0])
     if isinstance(row.get(prompt), list) and isinstance(row.get(completion), list):
-        turns = [*read_conversation(row, prompt), *read_conversation(row, completion)]
-        return draft_chat(turns, row, every=layout.turns == "all")
-    return _flat(row, PROMPTS, COMPLETIONS)
+        turns = [*chats.read_conversation(row, prompt), *chats.read_conversation(row, completion)]
+        return chats.draft_chat(turns, row, every=layout.turns == "all")
+    return _flat(row, texts.PROMPTS, texts.COMPLETIONS)
 
 
 #: Columns that may hold the conversation before the chosen answer, if they are lists.
@@ -164,9 +137,11 @@ _CONVERSATIONS: Final = (
 def _preference(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
     """Read a preference row: the chosen answer is the response to a prompt or a conversation."""
     before = next((n for n in _CONVERSATIONS if isinstance(read_path(row, n)[1], list)), "")
-    names = ("prompt", *QUESTIONS, "instruction", "input")
-    asked = Text() if before else read_text(row, names, required=False)
-    said = read_conversation(row, before) if before else split_speakers(asked.text, asked.path)
+    names = ("prompt", *texts.QUESTIONS, "instruction", "input")
+    asked = Text() if before else texts.read_text(row, names, required=False)
+    said = (
+        chats.read_conversation(row, before) if before else split_speakers(asked.text, asked.path)
+    )
     turns = _chosen_turns(row, asked)
     if not said and not any(turn.role == "user" for turn in turns):
         if not asked.path:
@@ -175,7 +150,7 @@ def _preference(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
     drafts = _draft_after(row, said, turns, before or asked.path, "chosen")
     if asked.path:
         contexts = ("input", *CONTEXTS) if asked.path != "input" else CONTEXTS
-        context = read_context(row, contexts, asked.text)
+        context = texts.read_context(row, contexts, asked.text)
         drafts = [replace(draft, context=context) for draft in drafts]
     return drafts
 
@@ -184,8 +159,8 @@ def _draft_after(
     row: Mapping[str, Any], said: list[Turn], turns: list[Turn], before: str, response: str
 ) -> list[Draft]:
     """Return the drafts of a conversation in `before` and the turns of `response`."""
-    joined, n_left_out = join_turns(said, turns)
-    drafts = draft_chat(joined, row)
+    joined, n_left_out = chats.join_turns(said, turns)
+    drafts = chats.draft_chat(joined, row)
     if not n_left_out:
         return drafts
     note = f"{before} ends in an answer, which is not read; {response} is the response"
@@ -195,17 +170,17 @@ def _draft_after(
 def _chosen_turns(row: Mapping[str, Any], asked: Text) -> list[Turn]:
     """Return the turns of `chosen`: the answer, or the whole conversation."""
     if isinstance(row.get("chosen"), list | Mapping):
-        return read_conversation(row, "chosen")
-    answer = read_answer(row, ("chosen",))
+        return chats.read_conversation(row, "chosen")
+    answer = texts.read_answer(row, ("chosen",))
     # An answer that only quotes a dialogue does not repeat the prompt.
     spoken = split_speakers(answer.text, "chosen") if asked.text.strip() in answer.text else []
     return spoken or [Turn("assistant", answer.text, answer.path)]
 
 
 def _qca(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
-    if isinstance(row.get("questions"), list) and not any(name in row for name in QUESTIONS):
+    if isinstance(row.get("questions"), list) and not any(name in row for name in texts.QUESTIONS):
         return _questions(row, layout)
-    return _flat(row, QUESTIONS, ANSWERS)
+    return _flat(row, texts.QUESTIONS, texts.ANSWERS)
 
 
 def _questions(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
@@ -220,8 +195,8 @@ def _questions(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
         for pair in zip(asked, said, strict=True)
         for role, text in zip(_SPEAKERS, pair, strict=True)
     ]
-    drafts = draft_chat(turns, row, every=layout.turns == "all")
-    context = read_context(row, CONTEXTS, "")
+    drafts = chats.draft_chat(turns, row, every=layout.turns == "all")
+    context = texts.read_context(row, CONTEXTS, "")
     return [replace(draft, context=context) for draft in drafts]
 
 
@@ -235,14 +210,16 @@ def _each_text(value: Any, path: str) -> list[Text]:
         value, path = value.get(key), f"{path}.{key}"
     if not isinstance(value, list):
         raise RowError(f"column {path!r}: expected a list, found {type(value).__name__}")
-    return [read_answer({f"{path}[{i}]": item}, (f"{path}[{i}]",)) for i, item in enumerate(value)]
+    return [
+        texts.read_answer({f"{path}[{i}]": item}, (f"{path}[{i}]",)) for i, item in enumerate(value)
+    ]
 
 
 def _columns(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
     names = layout.columns or {}
-    asked = read_text(row, [names["instruction"]])
-    draft = Draft(asked, read_answer(row, [names["response"]]))
-    return [add_columns(draft, row, names)]
+    asked = texts.read_text(row, [names["instruction"]])
+    draft = Draft(asked, texts.read_answer(row, [names["response"]]))
+    return [texts.add_columns(draft, row, names)]
 
 
 _TREE: Final = "of the replies to a message, the one with the best rank is read"
@@ -251,12 +228,12 @@ _TREE: Final = "of the replies to a message, the one with the best rank is read"
 def _chat(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
     """Read the chat in the first of these columns, or in another one."""
     columns = ("conversations", "conversation", "messages")
-    columns = columns if layout.format == "sharegpt" else CHATS[:3]
-    name = next((column for column in columns if column in row), "") or find_chat(row)
+    columns = columns if layout.format == "sharegpt" else chats.CHATS[:3]
+    name = next((column for column in columns if column in row), "") or chats.find_chat(row)
     name = name or columns[0]
     is_tree = isinstance(row.get(name), Mapping) and "replies" in row[name]
-    turns = read_thread(row[name], name) if is_tree else read_conversation(row, name)
-    drafts = draft_chat(turns, row, every=layout.turns == "all")
+    turns = chats.read_thread(row[name], name) if is_tree else chats.read_conversation(row, name)
+    drafts = chats.draft_chat(turns, row, every=layout.turns == "all")
     return [replace(draft, note=_TREE) for draft in drafts] if is_tree else drafts
 
 
@@ -279,14 +256,14 @@ def read_drafts(row: Mapping[str, Any], layout: RowLayout) -> list[Draft]:
     """
     if layout.format == "columns":
         return _columns(row, layout)
-    small, names = lower_names(row)
+    small, names = texts.lower_names(row)
     drafts = READERS[layout.format](small, layout)
     if isinstance(small.get("history"), list):
-        drafts = [add_history(draft, small) for draft in drafts]
-    if any(not draft.tools for draft in drafts) and has_tools(small):
-        drafts = [replace(draft, tools=write_tools(small)) for draft in drafts]
+        drafts = [chats.add_history(draft, small) for draft in drafts]
+    if any(not draft.tools for draft in drafts) and chats.has_tools(small):
+        drafts = [replace(draft, tools=chats.write_tools(small)) for draft in drafts]
     if names:
-        drafts = [restore_names(draft, names) for draft in drafts]
+        drafts = [texts.restore_names(draft, names) for draft in drafts]
     if layout.columns:
-        drafts = [add_columns(draft, row, layout.columns) for draft in drafts]
+        drafts = [texts.add_columns(draft, row, layout.columns) for draft in drafts]
     return drafts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -55,12 +55,6 @@ class LearnedTemplate:
         """Return plain values for a run's identity, without those at their default."""
         record = {**asdict(self), "parts": list(self.parts), "contexts": list(self.contexts)}
         return {key: value for key, value in record.items() if key != "asks" or value}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> LearnedTemplate:
-        """Create it from what `as_record` returned."""
-        values = {**record, "parts": tuple(record["parts"]), "contexts": tuple(record["contexts"])}
-        return cls(**values)
 
 
 def are_distinct(parts: Sequence[str]) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from pydantic import TypeAdapter
+
 from ifcurate.contexts.asking import asks
 from ifcurate.contexts.learned_template import LearnedTemplate
 from ifcurate.contexts.words import Language
@@ -64,12 +66,8 @@ class RowLayout:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> RowLayout:
         """Create it from what `as_record` returned."""
-        values: dict[str, Any] = {**record, "context": tuple(record["context"])}
-        values["labels"] = tuple(record.get("labels", ()))
-        values["languages"] = tuple(map(Language.model_validate, record.get("languages", ())))
-        learned = values.pop("shapes", ())
-        values["templates"] = tuple(map(LearnedTemplate.from_record, learned))
-        return cls(**values)
+        values = {"templates" if key == "shapes" else key: v for key, v in record.items()}
+        return TypeAdapter(cls).validate_python(values)
 
 
 def _flat(

@@ -91,7 +91,8 @@ def split_run(
     table = cuts.table()
     written = apply_overrides(again.mark_reasons(table) if again else table, overrides)
     sink_tables({path: written}, {"id": manifest.id, **identity})
-    summary = cuts.summary(_count_labels(path))
+    counts, n_by_hand = _count_labels(path)
+    summary = cuts.summary(counts)
     manifest.counts = summary.counts()
     if "max_overlap" in plan.parameters:
         most = plan.parameters["max_overlap"]
@@ -100,7 +101,6 @@ def split_run(
     if again is not None:
         manifest.checks = {"rescored": again.as_dict(_count_changed(before, cuts))}
     if overrides:
-        n_by_hand = _count_by_hand(path)
         manifest.checks["set_by_hand"] = n_by_hand
         manifest.formula += f"; {count(n_by_hand, 'label')} set by hand"
     manifest.seconds = round(time.monotonic() - started, 3)
@@ -171,11 +171,9 @@ def _filter_again(run: Run, filtered: Manifest) -> str:
     return f"ifcurate filter {' '.join(words)}"
 
 
-def _count_labels(path: Path) -> dict[str, int]:
-    labels = scan_table(path, SPLIT).group_by("label").len().collect(engine="streaming")
-    return dict(labels.iter_rows())
-
-
-def _count_by_hand(path: Path) -> int:
-    by_hand = scan_table(path, SPLIT).select(pl.col("reason").str.starts_with(BY_HAND).sum())
-    return int(by_hand.collect(engine="streaming").item())
+def _count_labels(path: Path) -> tuple[dict[str, int], int]:
+    """Return how many rows have each label, and how many labels were set by hand."""
+    by_hand = pl.col("reason").str.starts_with(BY_HAND).sum()
+    labels = scan_table(path, SPLIT).group_by("label").agg(pl.len(), by_hand)
+    counted = labels.collect(engine="streaming")
+    return dict(counted.select("label", "len").iter_rows()), int(counted["reason"].sum())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ifcurate.errors import RunError
 from ifcurate.phrases import first_line
@@ -27,7 +27,7 @@ BY_HAND: Final = "set by hand"  # the start of the reason of such a row
 VERDICTS: Final = "verdicts.json"
 Verdict = Literal["good", "broken"]
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
-_Model = TypeVar("_Model", bound=BaseModel)
+T = TypeVar("T")
 Key = tuple[str, int, int]  # source, row, turn
 
 
@@ -49,23 +49,15 @@ class Override(BaseModel):
         return self.source, self.row, self.turn
 
 
-class _Labels(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    labels: list[Override]
-
-
-class _Verdicts(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    verdicts: dict[str, Verdict]  # hash of the row -> verdict
+#: The objects in the two files.
+_LABELS: Final = TypeAdapter(dict[Literal["labels"], list[Override]])
+_VERDICTS: Final = TypeAdapter(dict[Literal["verdicts"], dict[str, Verdict]])  # by the row's hash
 
 
-def _read(path: Path, model: type[_Model], what: str) -> _Model | None:
-    if not path.exists():
-        return None
+def _read(path: Path, kind: TypeAdapter[T], what: str) -> T:
+    """Return the object in a file, empty without a file. Raises `RunError`."""
     try:
-        return model.model_validate_json(path.read_bytes())
+        return kind.validate_json(path.read_bytes() if path.exists() else b"{}")
     except (OSError, ValidationError) as error:
         raise RunError(
             f"{path}: not a file of {what}: {first_line(error)}; repair it, or move it away to "
@@ -75,8 +67,8 @@ def _read(path: Path, model: type[_Model], what: str) -> _Model | None:
 
 def read_overrides(folder: Path) -> dict[Key, Override]:
     """Return the overrides of a run folder, empty without a file. Raises `RunError`."""
-    file = _read(folder / OVERRIDES, _Labels, "labels set by hand")
-    return {item.key: item for item in file.labels} if file else {}
+    labels = _read(folder / OVERRIDES, _LABELS, "labels set by hand").get("labels", [])
+    return {item.key: item for item in labels}
 
 
 def read_verdicts(folder: Path) -> dict[str, Verdict]:
@@ -84,8 +76,7 @@ def read_verdicts(folder: Path) -> dict[str, Verdict]:
 
     Raises `RunError`.
     """
-    file = _read(folder / VERDICTS, _Verdicts, "verdicts")
-    return file.verdicts if file else {}
+    return _read(folder / VERDICTS, _VERDICTS, "verdicts").get("verdicts", {})
 
 
 def write_verdicts(folder: Path, verdicts: Mapping[str, Verdict]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from pydantic import TypeAdapter
 
 from ifcurate.contexts.find import find_context
 from ifcurate.contexts.learn import learn_templates
@@ -192,7 +193,7 @@ def test_as_many_responses_as_texts() -> None:
 def test_a_divided_slot_is_described() -> None:
     template = LearnedTemplate(("Read what is here. ", "?"), (0,), 8, 1.0, 0.9, "last")
     assert "slot 1 is the context before its request" in template.describe()
-    assert LearnedTemplate.from_record(template.as_record()) == template
+    assert TypeAdapter(LearnedTemplate).validate_python(template.as_record()) == template
 
 
 @pytest.mark.slow

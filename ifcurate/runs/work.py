@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import polars as pl
 
 from ifcurate.data.parse_rows import Piece
 from ifcurate.data.sources import Examples
@@ -22,8 +18,6 @@ from ifcurate.runs.chunks import score_chunks
 from ifcurate.runs.parts import Part, Parts, Pending
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Chunk, Scorer
-from ifcurate.scoring.tables import Numbers
-from ifcurate.storage.files import write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,48 +82,6 @@ class Progress:
         return self.tokens_asked - self.tokens - self.tokens_ahead + unread * per_row
 
 
-@dataclass
-class KnownBefore:
-    """The cache as it was when the run began. Entries that the run adds are not read by the run.
-
-    If the cache fails during the run, the run continues without it, and `problem` says why.
-    """
-
-    cache: ScoreCache
-    mark: int
-    problem: str = ""
-
-    @classmethod
-    def open(cls, cache: ScoreCache | None, folder: Path) -> KnownBefore | None:
-        """Open the cache with the mark of the first attempt in `folder`, or with a new mark."""
-        if cache is None:
-            return None
-        path = folder / "begin.json"
-        try:
-            mark = int(json.loads(path.read_bytes())["cache_mark"])
-        except (OSError, ValueError, KeyError, TypeError):
-            mark = cache.mark()
-            write_json(path, {"cache_mark": mark})
-        return cls(cache, mark)
-
-    def find(self, keys: Sequence[str]) -> dict[str, Numbers]:
-        """Return the numbers of those keys that were in the cache when the run began."""
-        if not self.problem:
-            try:
-                return self.cache.find(keys, before=self.mark)
-            except DataError as error:
-                self.problem = str(error)
-        return {}
-
-    def add(self, scores: pl.DataFrame) -> None:
-        """Store the scores for later runs."""
-        if not self.problem:
-            try:
-                self.cache.add(scores)
-            except DataError as error:
-                self.problem = str(error)
-
-
 @contextlib.contextmanager
 def _rare_collection() -> Iterator[None]:
     """Collect garbage rarely. Rows make no cycles, and collection took a quarter of the time."""
@@ -183,7 +135,6 @@ class LocalWork(Work):
     shard: Shard
     cache: ScoreCache | None
     commit_seconds: float
-    _known: KnownBefore | None = None
     _pending: Pending = field(default_factory=Pending)
     _moving: threading.Lock = field(default_factory=threading.Lock)
     _prompts_ahead: int = 0
@@ -191,14 +142,15 @@ class LocalWork(Work):
 
     def do(self, parts: Parts) -> None:
         """See `Work.do`."""
-        self._known = KnownBefore.open(self.cache, parts.folder)
+        if self.cache is not None:
+            self.cache.freeze(parts.folder / "begin.json")
         covered = self.resume(parts)
         # Chunks of a shard have their own numbers: 0, 1, 2, ...
         shard = self.shard
         wanted = lambda n: shard.has(n) and n // shard.of not in covered  # noqa: E731
         size = self.scorer.settings.chunk_rows
         pieces = self.examples.read_chunks(size, wanted, self.scorer.piece_bytes)
-        known = self._known.find if self._known else None
+        known = self.cache.find if self.cache else None
         self.scorer.engine.on_scored = self._hear
         scored = score_chunks(
             self.scorer, pieces, tokens=parts.tokens, known=known, on_asked=self.progress.ask
@@ -217,7 +169,7 @@ class LocalWork(Work):
 
     def notes(self) -> list[str]:
         """See `Work.notes`."""
-        problem = self._known.problem if self._known else ""
+        problem = self.cache.problem if self.cache else ""
         engine = self.scorer.engine.report().notes
         return [*engine, *([problem] if problem else ()), *super().notes()]
 
@@ -255,5 +207,5 @@ class LocalWork(Work):
     def _commit(self, parts: Parts) -> None:
         if self._pending.done:
             _, scores = parts.commit(self._pending)
-            if self._known is not None:
-                self._known.add(scores)
+            if self.cache is not None:
+                self.cache.add(scores)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import sqlite3
 import struct
@@ -23,6 +24,7 @@ import polars as pl
 from ifcurate.errors import DataError
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.scoring.tables import Numbers
+from ifcurate.storage.files import write_json
 from ifcurate.storage.tables import NUMBERS
 
 CACHE_NAME: Final = "scores-cache.sqlite"
@@ -34,11 +36,16 @@ _BUSY_SECONDS: Final = 60.0
 
 
 class ScoreCache:
-    """The store, for one engine and its settings. Several processes may use one file."""
+    """The store, for one engine and its settings. Several processes may use one file.
+
+    If the file fails while it is used, nothing more is found or added, and `problem` says why.
+    """
 
     def __init__(self, path: Path, space: Mapping[str, Any], *, max_bytes: int = MAX_BYTES) -> None:
         """Open or make the file. Raises `DataError` when it cannot be used."""
         self.path = path
+        self.problem = ""
+        self._last = 2**62  # the number of the last entry that is read
         self._max_bytes = max_bytes
         text = json.dumps(space, sort_keys=True)
         self._space = hashlib.blake2b(text.encode(), digest_size=16).digest()
@@ -78,39 +85,52 @@ class ScoreCache:
     def _key(self, key: str) -> bytes:
         return hashlib.blake2b(key.encode(), key=self._space, digest_size=16).digest()
 
-    def mark(self) -> int:
-        """Return the number of the newest entry; later entries have larger numbers."""
-        with self._errors():
-            newest = self._db.execute("SELECT max(n) FROM scores").fetchone()[0]
-        return int(newest or 0)
+    @contextlib.contextmanager
+    def _tolerated(self) -> Iterator[None]:
+        try:
+            with self._errors():
+                yield
+        except DataError as error:
+            self.problem = str(error)
 
-    def find(self, keys: Sequence[str], *, before: int | None = None) -> dict[str, Numbers]:
-        """Return the numbers of the known keys, or of those known before the mark `before`.
+    def freeze(self, path: Path) -> None:
+        """Read no later entries than at the first call with this file. Raises `DataError`.
 
-        Raises `DataError` when the file cannot be read.
+        So an interrupted run, which resumes, makes the same decisions as an undisturbed one.
         """
+        try:
+            self._last = int(json.loads(path.read_bytes())["cache_mark"])
+        except (OSError, ValueError, KeyError, TypeError):
+            with self._errors():
+                self._last = self._db.execute("SELECT max(n) FROM scores").fetchone()[0] or 0
+            write_json(path, {"cache_mark": self._last})
+
+    def find(self, keys: Sequence[str]) -> dict[str, Numbers]:
+        """Return the numbers of the known keys."""
         hashed = {self._key(key): key for key in keys}
-        wanted = list(hashed)
-        limit = 2**62 if before is None else before
         numbers: dict[str, Numbers] = {}
-        with self._errors():
-            for start in range(0, len(wanted), _QUERY_KEYS):
-                some = wanted[start : start + _QUERY_KEYS]
+        if self.problem:
+            return numbers
+        with self._tolerated():
+            wanted = iter(hashed)
+            while some := list(itertools.islice(wanted, _QUERY_KEYS)):
                 marks = ",".join("?" * len(some))
                 query = f"SELECT key, value FROM scores WHERE key IN ({marks}) AND n <= ?"  # noqa: S608
-                for key, value in self._db.execute(query, (*some, limit)):
+                for key, value in self._db.execute(query, (*some, self._last)):
                     numbers[hashed[key]] = _VALUE.unpack(value)
         return numbers
 
     def add(self, scores: pl.DataFrame) -> None:
         """Add the numbers of the scored rows of a SCORES table; known keys do not change.
 
-        When the file becomes too large, the oldest entries are removed. Raises `DataError`.
+        When the file becomes too large, the oldest entries are removed.
         """
+        if self.problem:
+            return
         scored = scores.filter(pl.col("status") == "scored").select("key", *NUMBERS)
         rows = [(self._key(key), _VALUE.pack(*values)) for key, *values in scored.iter_rows()]
         rows = sorted(dict(rows).items())
-        with self._errors():
+        with self._tolerated():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._db.executemany(

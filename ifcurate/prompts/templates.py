@@ -70,23 +70,6 @@ class Template:
         parts.append(",".join(sorted(self.folds)))
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
 
-    def variables(self) -> tuple[set[str], set[str]]:
-        """Return the names that the source reads and does not set, and those it can do without.
-
-        It expects the absence of a name with `is defined` or `default`.
-        """
-        from jinja2 import meta, nodes
-
-        environment = self._compiled.environment
-        parsed = environment.parse(self.source)
-        optional = {
-            guard.node.name
-            for guard in parsed.find_all((nodes.Test, nodes.Filter))
-            if isinstance(guard.node, nodes.Name)
-            and guard.name in ("defined", "undefined", "default", "d")
-        }
-        return meta.find_undeclared_variables(parsed) - {*environment.globals}, optional
-
     def render(self, example: Example, *, variant: str = "") -> Rendered:
         """Return the example's text, divided at its response.
 
@@ -198,23 +181,17 @@ def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokeni
     else:
         name, source = Path(name).name, BUILT_IN.get(name) or _read_file(name)
     template = _build(name, source, tokens)
-    variables, optional = template.variables()
-    if {"messages", "response"} & variables == {"messages"}:
+    if {"messages", "response"} & _read_names(template) == {"messages"}:
         return _load_chat(name, source, tokens)
-    _check_variables(template, variables, optional)
     template.render(_PROBE)  # a template that fails is refused before rows are read
     return template
 
 
-def _check_variables(template: Template, variables: set[str], optional: set[str]) -> None:
-    """Raise `TemplateError` for a name that no example has: it would be rendered as empty text."""
-    known = [name for name in _fields(_PROBE) if name != "response"]
-    allowed = {*known, *template.special_tokens, "response", "variant"}
-    for name in sorted(variables - allowed - optional):
-        raise TemplateError(
-            f"template {template.name}: reads {name!r}, which no example has"
-            f"{did_you_mean(name, known)}; known are {', '.join(known)} and response"
-        )
+def _read_names(template: Template) -> set[str]:
+    """Return the names that a template reads and does not set."""
+    from jinja2 import meta
+
+    return meta.find_undeclared_variables(template._compiled.environment.parse(template.source))
 
 
 def _from_function(function: Callable[[Example], str], tokens: Mapping[str, str]) -> Template:
@@ -253,7 +230,9 @@ def _read_file(name: str) -> str:
 def _build(
     name: str, source: str, tokens: Mapping[str, str], *, is_chat: bool = False, **more: Any
 ) -> Template:
-    return Template(name, source, is_chat, tokens, _compiled=compile_template(source, name), **more)
+    # Chat templates rely on names that are empty when they are not given.
+    compiled = compile_template(source, name, strict=not is_chat)
+    return Template(name, source, is_chat, tokens, _compiled=compiled, **more)
 
 
 def _load_chat(name: str, source: str, tokens: Mapping[str, str]) -> Template:
@@ -299,14 +278,19 @@ def _fields(example: Example) -> dict[str, Any]:
     }
 
 
-def compile_template(source: str, name: str) -> jinja2.Template:
-    """Compile Jinja text. Raises `TemplateError` with the line of a syntax error."""
+def compile_template(source: str, name: str, *, strict: bool = False) -> jinja2.Template:
+    """Compile Jinja text. Raises `TemplateError` with the line of a syntax error.
+
+    With `strict`, rendering fails for a name without a value, such as a misspelt one.
+    """
     import jinja2
 
     from ifcurate.prompts.limits import LimitedEnvironment
 
     environment = LimitedEnvironment()
     environment.globals["raise_exception"] = _raise
+    if strict:
+        environment.undefined = jinja2.StrictUndefined
     try:
         return environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:

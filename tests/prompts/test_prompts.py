@@ -287,7 +287,7 @@ def test_tools_reach_a_chat_template_in_the_form_it_expects() -> None:
         ("{{ instruction }}", "must write the response exactly once"),
         ("{{ response }}{{ response }}", "found it 2 times"),
         ("{{ turns.at.all }}{{ response }}", "does not render"),
-        ("{{ instructoin }}{{ response }}", "reads 'instructoin', .* did you mean instruction"),
+        ("{{ instructoin }}{{ response }}", "does not render: 'instructoin' is undefined"),
         ("{{ 1 / 0 }}{{ response }}", "does not render: division by zero"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}{{ response }}", "does not render"),
         ("{{ ''.__class__.__mro__ }}{{ response }}", "does not render"),
@@ -304,6 +304,10 @@ def test_a_name_that_a_template_provides_for_may_be_unknown(tmp_path: Path) -> N
         template_file(tmp_path, guarded + "{{ instruction }} {{ response }}"), tokenizer("byte-bpe")
     )
     assert made.render(Example(id="x", instruction="Who?", response="R")).prefix == "Who? "
+    rare = "{% if system %}{{ sytem }}{% endif %}{{ response }}"
+    made = load_template(template_file(tmp_path, rare), tokenizer("byte-bpe"))
+    with pytest.raises(TemplateError, match="does not render: 'sytem' is undefined"):
+        made.render(Example(id="x", system="Be brief.", response="R"))
 
 
 def test_unknown_templates() -> None:

@@ -80,13 +80,13 @@ def parse_row(
         with add_languages(layout.added):
             blocks = tuple(_find_blocks(draft, layout))
         place = {"source": source, "row_number": row_number, "turn": turn}
-        examples.append(draft_example(draft, row, id=identity, blocks=blocks, **place))
+        examples.append(draft_example(draft, id=identity, blocks=blocks, row=row, **place))
     for example in examples:
         _refuse_broken_text(example)
     return examples
 
 
-def draft_example(draft: Draft, row: Mapping[str, Any], **more: Any) -> Example:
+def draft_example(draft: Draft, **more: Any) -> Example:
     """Return the example of a draft; `more` are its other fields, such as its blocks."""
     return Example(
         instruction=draft.instruction.text,
@@ -98,7 +98,6 @@ def draft_example(draft: Draft, row: Mapping[str, Any], **more: Any) -> Example:
         tools=draft.tools,
         response_path=draft.response.path,
         response_calls=draft.response_calls,
-        row=row,
         **more,
     )
 

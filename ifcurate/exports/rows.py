@@ -37,7 +37,8 @@ def add_weights(row: Row) -> Row:
     """Return the row with weight 0 at the answers that its data says not to train on."""
     if not re.search(WEIGHT, row["ifcurate_record"]):
         return row
-    excluded = iter(example_exclusions(read_example(row)))
+    example = read_example(row)
+    excluded = iter(example_exclusions(example, example.row))
     weighed = [
         {**message, "weight": 0} if message["role"] == "assistant" and next(excluded) else message
         for message in row["messages"]

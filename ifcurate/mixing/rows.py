@@ -83,11 +83,11 @@ class MixRow:
     n_excluded: int = 0  # answers that the row says not to train on
     problem: str = ""  # why the row cannot be used
 
-    def take_texts(self, example: Example) -> None:
+    def take_texts(self, example: Example, row: Mapping[str, Any]) -> None:
         """Give the row its texts. Raises `RowError` for texts that cannot be trained on."""
         if not example.response.strip():
             raise RowError("no response to train on")
-        self.digest = digest_texts(example)
+        self.digest = digest_texts(example, row)
         self.example = example
 
     def refuse(self, only: str) -> Refusal:
@@ -119,8 +119,9 @@ def _read_row(raw: RawRow, layout: RowLayout, component: Component, stratify: st
     if value is None:
         return row
     try:
+        # Without the row, so that memory does not hold the values of a whole batch.
         example = read_last(value, layout)
-        row.n_excluded = sum(example_exclusions(example))
+        row.n_excluded = sum(example_exclusions(example, value))
         if label_of is None:
             row.label = _label_row(value, layout)
         if not record.startswith("{"):
@@ -129,7 +130,7 @@ def _read_row(raw: RawRow, layout: RowLayout, component: Component, stratify: st
         if component.broken and row_hash(value) in component.broken:
             row.problem = _BROKEN
         else:
-            row.take_texts(example)
+            row.take_texts(example, value)
     except RowError as problem:
         row.problem = str(problem)
     except (RecursionError, ValueError, OverflowError) as problem:
@@ -172,9 +173,9 @@ def take_rows(examples: Iterable[Example], stratify: str) -> list[MixRow]:
             None if example.has_context else "no-context",
             _name_stratum(example.source, example.row, stratify),
         )
-        row.n_excluded = sum(example_exclusions(example))
+        row.n_excluded = sum(example_exclusions(example, example.row))
         try:
-            row.take_texts(example)
+            row.take_texts(example, example.row)
         except RowError as problem:
             row.problem = str(problem)
         if rows and example.turn and (rows[-1].source, rows[-1].number) == (row.source, row.number):

@@ -47,12 +47,12 @@ def _message(turn: Turn) -> Message:
     return turn.role, text, turn.name or None, json.dumps(turn.tool_calls, ensure_ascii=False)
 
 
-def read_last(row: Mapping[str, Any], layout: RowLayout, **place: Any) -> Example:
+def read_last(value: Mapping[str, Any], layout: RowLayout, **more: Any) -> Example:
     """Return a row's last response as an example. Its context is not looked for.
 
-    `place` has its source, row number and id. Raises `RowError` when the row does not fit.
+    `more` are its other fields, such as its id. Raises `RowError` when the row does not fit.
     """
-    return draft_example(read_drafts(row, layout)[-1], row, blocks=(), **place)
+    return draft_example(read_drafts(value, layout)[-1], blocks=(), **more)
 
 
 def read_example(row: Mapping[str, Any]) -> Example:
@@ -62,7 +62,7 @@ def read_example(row: Mapping[str, Any]) -> Example:
     value = json.loads(row["ifcurate_record"])
     if name != "example":
         layout = RowLayout(name, json.loads(columns) if columns else None, context=())
-        return read_last(value, layout, id=row_id(value), **place)
+        return read_last(value, layout, id=row_id(value), row=value, **place)
     fields = {field: value[field] for field in _STORED if field in value}
     for turns in ("history", "trailing"):
         fields[turns] = tuple(Turn(**turn) for turn in value[turns])
@@ -78,10 +78,10 @@ def write_record(example: Example) -> str:
     return json.dumps({**fields, "row": dict(example.row)}, ensure_ascii=False, default=str)
 
 
-def example_exclusions(example: Example) -> list[bool]:
+def example_exclusions(example: Example, row: Mapping[str, Any]) -> list[bool]:
     """Return for each answer of an example, the response last, whether its row excludes it."""
     turns = (*example.history, *example.trailing)
-    return excluded_answers(example.row, turns, example.response_path)
+    return excluded_answers(row, turns, example.response_path)
 
 
 def read_rejected(row: Mapping[str, Any], response: str) -> str:
@@ -107,8 +107,8 @@ def read_rejected(row: Mapping[str, Any], response: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def digest_texts(example: Example) -> bytes:
-    """Return a hash of the texts, 16 bytes; equal for rows that differ only in other fields.
+def digest_texts(example: Example, row: Mapping[str, Any]) -> bytes:
+    """Return a hash of the texts of a row, 16 bytes; equal where only other fields differ.
 
     Raises `RowError` for half a surrogate pair, which UTF-8 cannot encode.
     """
@@ -119,7 +119,7 @@ def digest_texts(example: Example) -> bytes:
     for turn in (*example.history, Turn("user", "\0"), *example.trailing, *answer):
         calls = json.dumps(turn.tool_calls, sort_keys=True, default=str) if turn.tool_calls else ""
         parts += (turn.role, turn.content, turn.name, calls)
-    rejected = read_rejected(example.row, example.response)
+    rejected = read_rejected(row, example.response)
     parts += [rejected] if rejected else []
     try:
         # The lengths distinguish texts that are the same when joined.

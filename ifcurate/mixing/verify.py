@@ -120,7 +120,7 @@ def _same_hash(row: dict[str, Any]) -> bool:
     with contextlib.suppress(IfcurateError, ValueError, KeyError):
         example = read_example(row)
         messages = [tuple(message.values()) for message in row["messages"]]
-        return digest_texts(example).hex() == row["ifcurate_hash"] and (
+        return digest_texts(example, example.row).hex() == row["ifcurate_hash"] and (
             as_messages(example) == messages
         )
     return False

@@ -120,7 +120,7 @@ def _read_row(raw: RawRow, layout: RowLayout, component: Component, stratify: st
         return row
     try:
         # Without the row, so that memory does not hold the values of a whole batch.
-        example = read_last(value, layout)
+        example = read_last(value, layout, id=f"{raw.source} {raw.number}")
         row.n_excluded = sum(example_exclusions(example, value))
         if label_of is None:
             row.label = _label_row(value, layout)

@@ -67,7 +67,8 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
 
     Raises `DataError` with the columns that were found when no format fits.
     """
-    if votes := Counter(name for row in rows if (name := _format_of(row))):
+    votes = Counter(name for row in rows if (name := _format_of(row)))
+    if votes and all(map(_first_is_best, rows)):
         return max(votes, key=lambda name: (votes[name], -FORMATS.index(name)))
     keys = sorted({key for row in rows for key in row})
     raise DataError(
@@ -83,6 +84,12 @@ def _advise(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
         return (
             f"each row has several answers with their ranks in {ranked!r}; name the best one "
             "`chosen` and the worst one `rejected`"
+        )
+    pair = [key for key in keys if _ONE_OF_TWO.fullmatch(key)]
+    if len(pair) == 2:
+        return (
+            f"each row has two answers, {' and '.join(pair)}; name the better one `chosen` and the "
+            "other `rejected`, by the column that compares them"
         )
     if inner := _find_inner_rows(rows):
         return f"the rows seem to be in {inner}; write each of them as one line of a file"
@@ -118,7 +125,18 @@ def _find_inner_rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _has_ranks(value: Any) -> bool:
     """Return whether a value is a list of answers that has their ranks or scores."""
-    return _has_rows(value) and not _RANKS.isdisjoint(value[0])
+    return _has_rows(value) and any(name in value[0] for name in _RANKS)
+
+
+def _first_is_best(row: Mapping[str, Any]) -> bool:
+    """Return whether no answer in `answers` has a better rank or score than the first one."""
+    answers: Any = row.get("answers")
+    if not _has_ranks(answers):
+        return True
+    name = next(name for name in _RANKS if name in answers[0])
+    ranks = [answer.get(name) for answer in answers if isinstance(answer, Mapping)]
+    known = [rank for rank in ranks if isinstance(rank, int | float)]
+    return not known or known[0] == (min(known) if name == "rank" else max(known))
 
 
 def _has_rows(value: Any) -> bool:
@@ -142,7 +160,11 @@ def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
 
 
 #: Keys of an answer that has a rank among others.
-_RANKS: Final = frozenset(("rank", "overall_score", "score", "rating"))
+_RANKS: Final = ("rank", "overall_score", "score", "rating")
+#: A column with one of two answers to the same prompt.
+_ONE_OF_TWO: Final = re.compile(
+    r"(?:human_ref|conversation|response|answer|output|completion)_?[0-2ab]", re.IGNORECASE
+)
 _OBJECTS: Final = re.compile(r"\[?\{'\w+': ")
 _REJECTED: Final = frozenset(("rejected", "non", "incorrect", "wrong", "negative"))
 #: The meaning of a column of an unknown format by the words in its name, the most likely first.

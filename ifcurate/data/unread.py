@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ifcurate.contexts.words import count_words
 from ifcurate.data.column_texts import CONTEXTS, Draft, lower_names, read_context
-from ifcurate.data.paths import column_of
+from ifcurate.data.paths import column_of, read_path
 from ifcurate.data.row_formats import RowLayout, read_drafts
 from ifcurate.data.turns import TEXT_KEYS, excluded_answers
 from ifcurate.errors import RowError
@@ -50,6 +50,7 @@ _TASKS: Final = ("definition", "instructions", "task_description")
 _TASK: Final = "{0} looks like an instruction; to read it: --columns system={0}"
 #: Columns in which false means that the answer is bad.
 _FLAGS: Final = ("label", "kto_tag")
+_SPEAKER: Final = re.compile(r"\s*Human: ")
 #: Columns with the possible answers to a question.
 _CHOICES: Final = ("choices", "options", "endings")
 _CHOICE: Final = re.compile(r"\(?(\d|[A-J])[).]?")
@@ -117,11 +118,16 @@ def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
     for draft in drafts:
         if note := draft.note or draft.response.note:
             yield note
+        if isinstance(read_path(row, draft.response.path)[1], bool):
+            name = draft.response.path
+            yield f"{name} is a boolean; the responses are the texts true and false"
         if choices and _CHOICE.fullmatch(draft.response.text.strip()):
             yield (
                 f"the responses are numbers or letters of {choices}, which is not read; "
                 "write the choices into the question"
             )
+        if _SPEAKER.match(draft.instruction.text):
+            yield f"{draft.instruction.path} starts with Human:, which is part of the instruction"
 
 
 def _turn_notes(row: Mapping[str, Any]) -> Iterator[str]:

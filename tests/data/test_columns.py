@@ -163,6 +163,10 @@ def test_numbers_and_booleans_are_answers_in_all_formats(value: Any, text: str) 
     for row in rows:
         example = one(row)
         assert (example.response, example.context_text) == (text, PASSAGE)
+        said = [line for line in list_unread(unread(row)) if "boolean" in line]
+        name = example.response_path
+        expected = f"{name} is a boolean; the responses are the texts true and false"
+        assert said == [expected] * isinstance(value, bool)
     row = {"a": "Is it?", "b": value}
     assert one_mapped(row).response == text
 
@@ -408,6 +412,7 @@ def test_an_older_function_call_is_a_tool_call_and_tools_are_read_in_every_forma
             "several answers",
         ),
         ({"prompt": "Where?", "completion": "Nile", "label": False}, "label false are scored"),
+        ({"prompt": "\n\nHuman: Where?", "chosen": "Leda", "rejected": "Nile"}, "Human:"),
         (
             {
                 "messages": [
@@ -463,6 +468,25 @@ def test_a_weight_of_zero_on_a_question_is_no_news() -> None:
                 "completions": [{"answer": "No", "rank": 2}, {"answer": "Yes", "rank": 1}],
             },
             "answers with their ranks in 'completions'; name the best one `chosen`",
+        ),
+        (
+            {
+                "prompt": "Where?",
+                "answers": [{"answer": "No", "rank": 2}, {"answer": "Yes", "rank": 1}],
+            },
+            "answers with their ranks in 'answers'; name the best one `chosen`",
+        ),
+        (
+            {"history": "Where?", "human_ref_A": "Here.", "human_ref_B": "No.", "labels": 1},
+            "human_ref_A and human_ref_B; name the better one `chosen`",
+        ),
+        (
+            {"instruction": "i", "completions": [{}], "models": [1], "correct_answers": ["None"]},
+            "response=completions",
+        ),
+        (
+            {"task": "t", "incorrect_response": "b", "right_response": "a"},
+            "response=right_response",
         ),
     ],
 )

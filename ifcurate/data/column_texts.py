@@ -120,7 +120,7 @@ def _as_text(value: Any, name: str) -> str:
 
 def read_system(row: Mapping[str, Any]) -> Text:
     """Return the system message, if the row has a column for it with a text."""
-    texts = (read_part(row.get(name), name) for name in SYSTEMS)
+    texts = (read_part(row[name], name) for name in SYSTEMS if name in row)
     return next((text for text in texts if text.text.strip()), NO_TEXT)
 
 

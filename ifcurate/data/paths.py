@@ -26,8 +26,10 @@ def read_path(row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
 
     The value of `docs[*].body` is the list of the bodies of all items of `docs` that have one.
     """
-    if name in row or ("." not in name and "[" not in name):
-        return name in row, row.get(name)
+    if name in row:
+        return True, row[name]
+    if "." not in name and "[" not in name:
+        return False, None
     return _follow(row, _STEP.findall(name))
 
 

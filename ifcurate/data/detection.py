@@ -65,7 +65,8 @@ def _detect_format(source: Source, first: Sequence[RawRow]) -> str:
 def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
     """Return the format that most of these rows have.
 
-    Raises `DataError` with the columns that were found when no format fits.
+    Raises `DataError` with the columns that were found when no format fits, or when the answer
+    that would be read is not the best of ranked ones.
     """
     votes = Counter(name for row in rows if (name := _format_of(row)))
     if votes and all(map(_first_is_best, rows)):
@@ -80,7 +81,7 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
 def _advise(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
     """Return what to do with rows of no known format."""
     first = rows[0]
-    if ranked := next((key for key in keys if _has_ranks(first.get(key))), ""):
+    if ranked := next((key for key in _ANSWERS if _has_ranks(first.get(key))), ""):
         return (
             f"each row has several answers with their ranks in {ranked!r}; name the best one "
             "`chosen` and the worst one `rejected`"
@@ -159,6 +160,8 @@ def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
         yield shlex.quote(f"{name}={column}")
 
 
+#: Columns with several answers; passages may have scores too.
+_ANSWERS: Final = ("answers", "completions", "responses", "candidates", "generations", "outputs")
 #: Keys of an answer that has a rank among others.
 _RANKS: Final = ("rank", "overall_score", "score", "rating")
 #: A column with one of two answers to the same prompt.

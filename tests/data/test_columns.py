@@ -477,6 +477,10 @@ def test_a_weight_of_zero_on_a_question_is_no_news() -> None:
             "answers with their ranks in 'answers'; name the best one `chosen`",
         ),
         (
+            {"ask": "Where?", "hits": [{"body": PASSAGE, "score": 0.9}], "reply": "Leda"},
+            "the rows seem to be in 'hits'",
+        ),
+        (
             {"history": "Where?", "human_ref_A": "Here.", "human_ref_B": "No.", "labels": 1},
             "human_ref_A and human_ref_B; name the better one `chosen`",
         ),
